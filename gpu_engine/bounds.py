@@ -1,0 +1,68 @@
+"""The values that pass between the engine's parts: boxes and bounding planes.
+
+Shapes are written as in the whole project: `batch` samples, `time` frames, `hidden` units.
+All fields of one value have the same shape unless said otherwise. All values are frozen and never
+modified in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Box:
+    """An elementwise interval [lower, upper], shape (...,)."""
+
+    lower: Tensor
+    upper: Tensor
+
+    def magnitude(self) -> Tensor:
+        """The largest absolute value in the interval, shape (...,). Exact."""
+        return torch.maximum(self.lower.abs(), self.upper.abs())
+
+    def intersect(self, other: Box) -> Box:
+        """The common part of two boxes that both hold. It may be empty; the caller checks."""
+        return Box(
+            torch.maximum(self.lower, other.lower),
+            torch.minimum(self.upper, other.upper),
+        )
+
+
+@dataclass(frozen=True)
+class Plane:
+    """slope_v * v + slope_z * z + offset, each of shape (...,).
+
+    Source: POPQORN (Ko et al. 2019), equations 5 and 6, there written alpha v + beta z + gamma.
+    """
+
+    slope_v: Tensor
+    slope_z: Tensor
+    offset: Tensor
+
+
+@dataclass(frozen=True)
+class PlanePair:
+    """A lower and an upper bounding plane of one nonlinearity, both valid on one box."""
+
+    lower: Plane
+    upper: Plane
+
+
+@dataclass(frozen=True)
+class BoundedProduct:
+    """One nonlinearity sigmoid(v) g(z) of the unrolled network with its box and its planes.
+
+    kind: 'sigmoid_times_tanh' or 'sigmoid_times_identity'. name: 'input', 'forget' or 'output'.
+    """
+
+    kind: str
+    name: str
+    layer: int
+    t: int
+    v: Box
+    z: Box
+    planes: PlanePair

@@ -1,0 +1,1 @@
+"""Recurrent cells for back-substitution; one file a cell."""

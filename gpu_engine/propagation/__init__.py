@@ -1,0 +1,1 @@
+"""Interval arithmetic, back-substitution, concretization, and the order of work."""

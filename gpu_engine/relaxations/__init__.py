@@ -1,0 +1,1 @@
+"""Bounding planes: exact offsets per nonlinearity, and named rules for the slopes."""

@@ -1,0 +1,1 @@
+"""The mathematics room: lemmas, their derivations, and the normative documents."""

@@ -1,0 +1,1 @@
+"""One lemma per file; the table is `proofs.registry`."""

@@ -1,0 +1,196 @@
+"""The rounding of back-substitution is covered by gamma times the absolute terms, folded into the offsets.
+
+(i)   A coefficient computed as A + d instead of A changes a form by at most |d| |x| <= |d| M for |x| <= M. So treat
+      every COMPUTED coefficient as exact and charge, at each substitution, only what that substitution rounds.
+(ii)  Substituting a variable with computed coefficient A by a plane (a, b, c) over gates v = W x + w, z: the exact
+      form has the atoms A a W_ij x_j, A a w_i, A b z (or A b W_ij x_j, A b w_i), A c. Each computed atom is the exact
+      one times a factor in I_k, or enters a running constant through k roundings, so all errors together are at most
+
+          gamma_K sum_units |A| (|a| S_v + |b| S_z + |c|),   S_v >= |W| |x| + |w|,  S_z likewise (or |z|),
+
+      K the largest k. Norms are no sums of atoms, but r ||d||_q <= sum_j |d_j| M_j for a ball inside |x_j| <= M_j. (A
+      ball that grew by rounding its centre to float32 sticks out by less than it grew: that part needs no charge.)
+(iii) With hidden size H, n inputs, T frames, L layers, K <= N - K'/4, where gamma_N is the charge of the code
+      (`terms` of `_Run.__post_init__`) and K' counts the roundings of the charge itself. For N u < 1/4 (else `gamma`
+      raises) gamma_N (1-u)^K' >= gamma_K: charging gamma_N (|a| S_v + |b| S_z + |c| + M_out) is enough.
+(iv)  A bound whose value exceeds the magnitude S of its variable by far is rounded by more than gamma S, but loses
+      against the interval bound, which does not.
+Not covered here: underflow (`Unrolled.underflow`). Model: `rounding_gamma`, matrix products as plain sums in the
+engine's dtype (no TF32, no bfloat16).
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+
+import sympy as sp
+
+from gpu_engine.cells.lstm import _pad, relax
+from gpu_engine.propagation.schedule import _Run
+from gpu_engine.rounding import ELEMENTARY_UNITS
+from proofs.lemma import Lemma, LemmaError, Proof
+from proofs.tactics import Expr, equal, identity, nonnegative
+
+H, n, T, L = sp.symbols("H n T L", positive=True)
+SIZES = {H: (1, sp.oo), n: (1, sp.oo), T: (1, sp.oo), L: (1, sp.oo)}
+NAMES = {"widest": H, "self.model.input_size": n, "self.time": T, "len(self.weights)": L}
+
+
+def code_terms() -> Expr:
+    """N: the expression assigned to `terms` in the code, with sizes as symbols."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(_Run.__post_init__)))
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["terms"]
+    ]
+    if len(found) != 1 or "self.gamma = gamma(terms, self.dtype)" not in inspect.getsource(_Run.__post_init__):
+        raise LemmaError("the code's charge is not gamma(terms) any more")
+    return _evaluate(found[0])
+
+
+def _evaluate(node: ast.expr) -> Expr:
+    name = ast.unparse(node)
+    if name in NAMES:
+        return NAMES[name]
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return sp.Integer(node.value)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mult):
+        left, right = _evaluate(node.left), _evaluate(node.right)
+        return left + right if isinstance(node.op, ast.Add) else left * right
+    raise LemmaError(f"the charge holds {name}, which has no symbol")
+
+
+def product(*counts: Expr) -> Expr:
+    """One rounded product of factors with these counts."""
+    return sum(counts, start=sp.Integer(0)) + 1
+
+
+def dot(length: Expr, *counts: Expr) -> Expr:
+    """A dot product of `length` terms (lemma `rounding_gamma`: n roundings a term)."""
+    return sum(counts, start=sp.Integer(0)) + length
+
+
+def running(adds: int = 3) -> Expr:
+    """Sums that one contribution to the running constant goes through: `adds` per frame and layer, and the ends."""
+    # one for the underflow, two for the shared part and the slack of the gates' boxes, one for the first constant
+    return adds * T * L + 4
+
+
+CAST = sp.Integer(1)  # a float64 weight in the engine's dtype
+FUNCTION = sp.Integer(ELEMENTARY_UNITS)
+
+
+def atoms(adds: int = 3) -> dict[str, Expr]:
+    """Roundings of every kind of atom of one substitution, following `backward._substitute` and `lstm.relax`."""
+    slope = product()  # coefficient times slope
+    through = dot(4 * H, slope, CAST)  # stacked gates times the weights
+    # l_q norm: scaled by the largest entry (homogeneous, so one rounding), powers, sum, root, scale, radius; for a
+    # cut ball one more sum, with the part outside the ball, which has n + 2 roundings itself.
+    # The float exponents q and 1/q change the norm by n^(5u) at most, and log n <= n/2 (lemma `dual_norm`).
+    norm = 1 + dot(n, FUNCTION) + sp.Rational(5, 2) * n + FUNCTION + product() + product() + 1
+    constant = dot(H, product()) + 1 + running(adds)  # `_constants`, the two products' sum
+    gate = dot(n, CAST) + 3  # center times weights; biases: casts and sum, added
+    return {
+        "hidden state of the frame before, or of the layer below": through + 1,
+        "input, least value over its set": through + norm + running(adds),
+        "input, part outside a cut ball": through + product(product()) + n + 1 + running(adds),
+        "cell state": slope + 1,
+        "constant of a gate": product(gate) + 3 + constant,
+        "offset": 3 + constant,
+        "boxes of the gates: constants": gate + running(adds),
+        "boxes of the gates: input": CAST + norm + running(adds),
+        "boxes of the gates: interval image": dot(H, CAST) + 1 + running(adds),
+    }
+
+
+def charge_roundings() -> Expr:
+    """K': roundings of the charge itself: S, the pad, gamma in the engine's dtype, and what the pad goes through."""
+    size = dot(H, CAST) + dot(n, CAST) + 4
+    return size + 6 + dot(H, product()) + 1 + running()
+
+
+def _counts(terms: Expr | None = None, adds: int = 3) -> list[str]:
+    proof = Proof()
+    N, K_charge = code_terms() if terms is None else terms, charge_roundings()
+    for name, K in atoms(adds).items():
+        proof.by(f"{name}: K + K'/4 <= N", nonnegative, N - K - K_charge / 4, SIZES)
+    # gamma_N (1 - K' u) >= gamma_K for K <= N - K'/4 and N u < 1/4. With x = N u, y = K u, w = K' u (w <= 4 (x - y)):
+    # x (1-w) (1-y) - y (1-x) = (x - y) - x w (1-y) >= (x - y) - w/4 >= 0.
+    x, y, w, more = sp.symbols("x y w more", positive=True)
+    gap = sp.expand(x * (1 - w) * (1 - y) - y * (1 - x))
+    proof.by("cross-multiplied", identity, gap, (x - y) - x * w * (1 - y))
+    worst = ((x - y) - x * w * (1 - y)).subs(y, x - w / 4 - more)
+    small = {x: (0, sp.Rational(1, 4)), w: (0, 4 * x), more: (0, x - w / 4)}
+    proof.by("gamma_N (1 - K' u) >= gamma_K", nonnegative, worst, small)
+    return proof.steps
+
+
+def _charge(pad: Callable[[Expr, Expr, Expr, Expr], Expr] | None = None) -> list[str]:
+    """(i) and (ii) for one unit; the pad is the code's own, on symbols."""
+    proof = Proof()
+    A, a, b, c, gamma, S_v, S_z, out = sp.symbols("A a b c gamma S_v S_z out", positive=True)
+    ranges = {A: (0, sp.oo), a: (0, sp.oo), b: (0, sp.oo), c: (0, sp.oo), gamma: (0, 1), out: (0, sp.oo)}
+    ranges |= {S_v: (0, sp.oo), S_z: (0, sp.oo)}
+    d, x, M = sp.symbols("d x M", positive=True)
+    proof.by("|d| |x| <= |d| M", nonnegative, d * M - d * x, {d: (0, sp.oo), M: (0, sp.oo), x: (0, M)})
+    errors = gamma * A * (a * S_v + b * S_z + c)
+    charged = A * (_code_pad(a, b, c, gamma, S_v, S_z, out) if pad is None else gamma * pad(a * S_v, b * S_z, c, out))
+    proof.by("the code's pad covers all atoms", nonnegative, sp.expand(charged - errors), ranges)
+    text = " ".join(inspect.getsource(relax).split())
+    proof.by("it is taken from the lower plane", equal, "const_lower - _pad(lower, charge)" in text, True)
+    proof.by("and added to the upper one", equal, "const_upper + _pad(upper, charge)" in text, True)
+    # A ball of radius r inside |x_j| <= M_j: sum_j |d_j| |x_j| <= sum_j |d_j| M_j, and r ||d||_q is such a value.
+    # (iv): a lower bound far below -S, rounded, stays below -S: bound <= -2S, factor (1 - 2u) or (1 + 2u).
+    S, u, far = sp.symbols("S u far", positive=True)
+    proof.by(
+        "a far bound stays below -S",
+        nonnegative,
+        (2 * S + far) * (1 - 2 * u) - S,
+        {S: (0, sp.oo), far: (0, sp.oo), u: (0, sp.Rational(1, 4))},
+    )
+    near = 2 * S * 2 * u
+    proof.by("a near bound is rounded by at most 4 u S", nonnegative, 4 * u * S - near, {S: (0, sp.oo), u: (0, 1)})
+    return proof.steps
+
+
+class _Size:
+    """A positive symbol that answers .abs(), as the code's tensors do."""
+
+    def __init__(self, value: Expr) -> None:
+        self.value = value
+
+    def abs(self) -> Expr:
+        return self.value
+
+
+def _code_pad(a: Expr, b: Expr, c: Expr, gamma: Expr, S_v: Expr, S_z: Expr, out: Expr) -> Expr:
+    from gpu_engine.bounds import Plane
+    from gpu_engine.cells.lstm import Charge
+
+    return _pad(Plane(_Size(a), _Size(b), _Size(c)), Charge(S_v, S_z, out, gamma, 0))  # type: ignore[arg-type]
+
+
+LEMMA = Lemma(
+    name="charged_rounding",
+    statement=__doc__,
+    source="Higham (2002), section 3.1; theory section 4, answer 1",
+    code=(
+        "gpu_engine.cells.lstm:relax",
+        "gpu_engine.cells.lstm:Charge",
+        "gpu_engine.propagation.backward:Unrolled.lower_bounds",
+        "gpu_engine.propagation.schedule:bound",
+    ),
+    tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py"),
+    check=lambda: _charge() + _counts(),
+    controls={
+        "the offset is not charged": lambda: _charge(pad=lambda v, z, c, out: v + z + out),
+        "the gate v is not charged": lambda: _charge(pad=lambda v, z, c, out: z + c + out),
+        "4 H roundings, no inputs": lambda: _counts(terms=4 * H + 8 * T * L + 64),
+        "time is forgotten": lambda: _counts(terms=8 * H + 4 * n + 64),
+        "nine sums per frame and layer": lambda: _counts(adds=9),
+    },
+)

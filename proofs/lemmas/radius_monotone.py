@@ -1,0 +1,63 @@
+"""What is proved for radius R is proved for every smaller radius: input sets are nested.
+
+Let X_r be any of: an l_p ball of radius r_t per frame; the same cut to a valid range; one ball around the whole
+sequence; a box grown by r. If r_t <= R_t for every frame, X_r lies in X_R. A property of all points of X_R is one of
+all points of X_r. So among radii that were tried the largest PROVED one may be reported, whatever was found for the
+others and whatever search proposed them: with proved radii r_1, ..., r_k the property holds for all r <= max r_i.
+It does not follow that a radius above a refused one is not provable, nor that a refused radius is unsafe.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from proofs.lemma import Lemma, Proof
+from proofs.tactics import equal, nonnegative
+
+OO = sp.oo
+r, more, inside, low, high, x = sp.symbols("r more inside low high x", positive=True)
+
+
+def _nested(grow: int = 1) -> list[str]:
+    """grow -1 claims the opposite inclusion."""
+    proof = Proof()
+    R = r + grow * more
+    distance = r - inside  # any distance from the centre up to r, norms and frames alike
+    ranges = {r: (0, OO), more: (0, OO), inside: (0, r)}
+    proof.by("distance <= r implies distance <= R", nonnegative, R - distance, ranges)
+    proof.by("a coordinate of a box: centre + R - (centre + distance)", nonnegative, R - distance, ranges)
+    # The valid range does not depend on r: x in ball(r) and in range implies x in ball(R) and in range.
+    statement = sp.Implies(sp.Symbol("in_r"), sp.Symbol("in_R"))
+    cut = sp.Implies(sp.And(sp.Symbol("in_r"), sp.Symbol("ok")), sp.And(sp.Symbol("in_R"), sp.Symbol("ok")))
+    proof.by("a cut keeps the inclusion", equal, sp.satisfiable(sp.And(statement, sp.Not(cut))), False)
+    return proof.steps
+
+
+def _report(largest_tried: bool = False) -> list[str]:
+    """Proved radius `high`, refused radius anywhere; largest_tried claims that the refused one may be reported."""
+    proof = Proof()
+    in_small, in_proved, good, refused = sp.symbols("in_small in_proved good refused")
+    premises = sp.And(sp.Implies(in_small, in_proved), sp.Implies(in_proved, good))
+    if largest_tried:
+        premises = sp.And(sp.Implies(in_small, refused), sp.Implies(in_proved, good))
+    conclusion = sp.Implies(in_small, good)
+    proof.by(
+        "X_r in X_R and good on X_R: good on X_r", equal, sp.satisfiable(sp.And(premises, sp.Not(conclusion))), False
+    )
+    reported = sp.Max(low, high)
+    proof.by("the largest of two proved radii is a proved one", equal, set(reported.args), {low, high})
+    return proof.steps
+
+
+LEMMA = Lemma(
+    name="radius_monotone",
+    statement=__doc__,
+    source="theory section 1; POPQORN (Ko et al. 2019)",
+    code=("gpu_engine.spec:FrameBalls",),
+    tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py"),
+    check=lambda: _nested() + _report(),
+    controls={
+        "larger sets inside smaller ones": lambda: _nested(grow=-1),
+        "a radius that was tried but not proved": lambda: _report(largest_tried=True),
+    },
+)

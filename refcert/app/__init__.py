@@ -1,0 +1,1 @@
+"""The command line, runs and reports: engine and reference together."""

@@ -1,0 +1,258 @@
+"""A run folder as everything the page says: read once, checked, in plain values."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from refcert.app.errors import InputError
+from refcert.app.report import figures, words
+from refcert.app.report.frames import FOLDER, Frames, SubRun, picture_frames, read_frames, rows_per_frame
+from refcert.app.report.planes import Audit, Counts, State, read_audit, state_of
+from refcert.app.report.reading import checked_samples, command_of
+from refcert.app.runs import open_run
+
+# Longer tables are cut on the page; the run folder has all.
+TABLE_ROWS: Final = 200
+
+Outcome = Literal["certified", "not certified", "not supported", "misclassified", "no question"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample of the table; empty texts where there is nothing to say, exact numbers beside rounded ones."""
+
+    index: int
+    label: int
+    predicted: int
+    outcome: Outcome
+    radius: float | None
+    radius_text: str
+    failed: float | None
+    failed_text: str
+    margin: float | None
+    margin_text: str
+    weakest: str
+    planes: Counts | None
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What the page shows."""
+
+    model: Mapping[str, Any]
+    description: str
+    data: Mapping[str, Any]
+    size: str
+    rows_per_frame: str
+    question: str
+    details: tuple[tuple[str, str], ...]
+    started: str
+    versions: tuple[tuple[str, str], ...]
+    machine: str
+    seconds: float
+    search: bool
+    radius: float | None
+    rival: str
+    weakest_name: str
+    finished: int
+    total: int
+    complete: bool
+    asked: int
+    correct: int
+    certified: int
+    mean: float | None
+    median: float | None
+    mean_text: str
+    median_text: str
+    unit: str
+    charts: tuple[figures.Figure, ...]
+    rows: tuple[Row, ...]
+    audit: Audit
+    planes: Counts
+    state: State
+    unsound: int
+    sub: SubRun | None
+    sub_problem: str
+    pictured: Frames | None
+    command: str
+    audit_command: str
+    audited_later: bool
+    files: tuple[tuple[str, str, str], ...]
+
+    @property
+    def shares(self) -> dict[str, str]:
+        """Percentages of the finished samples."""
+        return {
+            "correct": words.share(self.correct, self.finished),
+            "certified": words.share(self.certified, self.finished),
+        }
+
+
+def collect(path: Path) -> RunView:
+    """Read the run at `path`. Raises InputError if it is no run, has no finished samples, or cannot be read."""
+    run = open_run(path)
+    samples = checked_samples(run)
+    if not samples:
+        raise InputError(f"{path} has no finished samples; continue it with `refcert certify ... --resume`")
+    asked_for = run.request
+    request, shape = asked_for["request"], asked_for["data"]["shape"]
+    summary = run.summary
+    search = request["radius"] is None
+    unit = str(asked_for["data"]["unit"])
+    asked = [row for row in samples if row["margin"] is not None]
+    correct = [row for row in asked if row["correct"]]
+    radii = [row["radius"] for row in correct] if search else []
+    audit = read_audit(run, [row["index"] for row in asked], request["batch_size"])
+    sub_run, sub, sub_problem = read_frames(path, asked_for)
+    planes, unaudited = audit.counts, audit.unaudited
+    if sub is not None:
+        planes, unaudited = planes + sub.audit.counts, unaudited + sub.audit.unaudited
+    mean = statistics.fmean(radii) if radii else None
+    median = statistics.median(radii) if radii else None
+    decimals = words.decimals_for(radius for radius in radii if radius is not None)
+    described = (summary or {}).get("model", {}).get("description", "")
+    certified = [row for row in correct if (row["radius"] > 0 if search else row["certified"])]
+    return RunView(
+        model=asked_for["model"],
+        description=str(described),
+        data=asked_for["data"],
+        size=f"{shape[0]:,} samples of {shape[1]} frames of {shape[2]} values",
+        rows_per_frame=rows_per_frame(shape[1], shape[2]),
+        question=words.question(request, unit, shape[1]),
+        details=tuple(words.details(request)),
+        started=str(asked_for["started"]).replace("T", " ").replace("+00:00", " UTC"),
+        versions=tuple((str(k), str(v)) for k, v in asked_for["versions"].items()),
+        machine=str(asked_for["machine"]),
+        seconds=math.fsum(row.get("seconds") or 0.0 for row in samples),
+        search=search,
+        radius=request["radius"],
+        rival=words.rival(request["target"]),
+        weakest_name=_weakest_name(samples),
+        finished=len(samples),
+        total=shape[0],
+        complete=summary is not None and len(samples) == shape[0],
+        asked=len(asked),
+        correct=sum(bool(row["correct"]) for row in samples),
+        certified=len(certified),
+        mean=mean,
+        median=median,
+        mean_text="" if mean is None else words.at_least(mean, decimals),
+        median_text="" if median is None else words.at_least(median, decimals),
+        unit=unit,
+        charts=_charts(search, radii, len(asked), [row["margin"] for row in correct], median, unit),
+        rows=tuple(_row(row, search, decimals, audit) for row in samples[:TABLE_ROWS]),
+        audit=audit,
+        planes=planes,
+        state=state_of(planes, unaudited),
+        unsound=sum((counts := audit.by_sample.get(row["index"], Counts())).proved < counts.total for row in certified),
+        sub=sub,
+        sub_problem=sub_problem,
+        pictured=picture_frames(sub_run if sub_run is not None else run),
+        command=command_of(run, path.resolve().name, bool(asked)),
+        audit_command=words.audit_command(path.resolve().name),
+        audited_later=not asked_for["audit"] and audit.counts.total > 0,
+        files=tuple(_files(path, sub is not None)),
+    )
+
+
+def _weakest_name(samples: Sequence[Mapping[str, Any]]) -> str:
+    """The heading of the column that names a sample's weakest frame or class; empty if there is no such column."""
+    if any("frame_radii" in row or "frame_margins" in row for row in samples):
+        return "Weakest frame"
+    return "Nearest class" if any("target_radii" in row or "target_margins" in row for row in samples) else ""
+
+
+def _weakest(row: Mapping[str, Any]) -> str:
+    for name in ("frame_radii", "frame_margins", "target_radii", "target_margins"):
+        if name in row:
+            values = list(row[name])
+            if "radii" in name and not min(values) > 0:
+                return ""
+            place = values.index(min(values))
+            # The other classes are asked in order, the label left out.
+            return str(place + (name.startswith("target") and place >= row["label"]))
+    return ""
+
+
+def _row(row: Mapping[str, Any], search: bool, decimals: int, audit: Audit) -> Row:
+    planes = audit.by_sample.get(row["index"])
+    margin, radius, failed = row["margin"], row.get("radius"), row.get("radius_failed")
+    outcome: Outcome
+    if not row["correct"]:
+        outcome = "misclassified"
+    elif margin is None:
+        outcome = "no question"
+    else:
+        outcome = "certified" if (radius or row.get("certified")) else "not certified"
+    if outcome == "certified" and planes is not None and planes.proved < planes.total:
+        outcome = "not supported"
+    return Row(
+        index=row["index"],
+        label=row["label"],
+        predicted=row["predicted"],
+        outcome=outcome,
+        radius=radius,
+        radius_text="" if radius is None else words.at_least(radius, decimals),
+        failed=failed,
+        failed_text="" if failed is None else words.at_most(failed, decimals),
+        margin=margin,
+        margin_text="" if margin is None else words.at_least(margin, 4),
+        weakest=_weakest(row),
+        planes=planes,
+    )
+
+
+def _charts(
+    search: bool, radii: Sequence[float], total: int, margins: Sequence[float], median: float | None, unit: str
+) -> tuple[figures.Figure, ...]:
+    if search:
+        if median is None:
+            return ()
+        label = f"certified radius r ({unit})"
+        found = figures.histogram(
+            radii, name="radii", title="Certified radii of the correct samples", x_label=label, noun="samples"
+        )
+        return found, figures.share_curve(radii, total, x_label=label, median=median)
+    if not margins:
+        return ()
+    return (
+        figures.histogram(
+            margins,
+            name="margins",
+            title="Margins of the correct samples",
+            x_label="lower bound of the margin (logits)",
+            noun="samples",
+            split_at_zero=True,
+        ),
+    )
+
+
+# How to do it again
+
+
+def _files(path: Path, sub: bool) -> list[tuple[str, str, str]]:
+    found = [("request.json", _size([path / "request.json"]), "what was asked; digests, versions, machine")]
+    for folder, suffix, what in (
+        ("results", "parquet", "one row per sample"),
+        ("planes", "npz", "every bounding plane with its box and origin"),
+        ("audit", "parquet", "one verdict per plane, in the same order"),
+    ):
+        parts = sorted((path / folder).glob(f"part-*.{suffix}"))
+        if parts:
+            found.append((f"{folder}/part-*.{suffix}", _size(parts), what))
+    if (path / "summary.json").is_file():
+        found.append(("summary.json", _size([path / "summary.json"]), "counts and means, written last"))
+    if sub:
+        found.append((f"{FOLDER}/", "", "the frame-by-frame run, a run folder of its own"))
+    return found
+
+
+def _size(paths: Sequence[Path]) -> str:
+    size = sum(path.stat().st_size for path in paths)
+    files = f"{len(paths)} files, " if len(paths) > 1 else ""
+    return f"{files}{size / 1000:,.1f} kB" if size < 1e6 else f"{files}{size / 1e6:,.1f} MB"

@@ -1,0 +1,349 @@
+"""A run folder: what was asked, the finished parts, and a summary. Nothing half-written is ever visible.
+
+    request.json              what was asked, digests of model and data, versions, seed
+    results/part-00000.parquet   one row per sample (Apache Parquet, readable by pandas, polars, duckdb)
+    planes/part-00000.npz        every bounding plane behind the part's results (see audit.plane_table)
+    audit/part-00000.parquet     one verdict per plane, in the same order
+    summary.json              written last
+
+Each file is written under a temporary name and renamed. A part counts as finished when its results are there, and
+they are written after its planes and verdicts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refcert.app.errors import InputError, OutputError
+from refcert.audit.plane_audit import AuditResult
+from refcert.audit.plane_table import PlaneTable, read_planes
+from refcert.kernel.claims import Status, Verdict
+
+FORMAT = 1
+
+_VERDICTS = pa.schema(
+    [
+        ("verdict", pa.string()),
+        ("precision", pa.int32()),
+        ("point_v", pa.float64()),
+        ("point_z", pa.float64()),
+        ("violation", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+
+_PART = re.compile(r"part-([0-9]{5,})\.[a-z]+")
+_COLUMN_TYPES = {
+    **dict.fromkeys(("index", "label", "predicted"), pa.int64()),
+    **dict.fromkeys(("correct", "certified"), pa.bool_()),
+    **dict.fromkeys(("radius", "radius_failed", "margin", "seconds"), pa.float64()),
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk. Use `create`, `resume` or `open_run`. made: the folders that `create` made, innermost first."""
+
+    path: Path
+    made: tuple[Path, ...] = ()
+
+    @property
+    def request(self) -> dict[str, Any]:
+        return _read_json(self.path / "request.json")
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        path = self.path / "summary.json"
+        return _read_json(path) if path.is_file() else None
+
+    def finished_parts(self) -> list[int]:
+        """Numbers of the parts whose results are there."""
+        return self._numbers("results", "parquet")
+
+    def parts_missing(self) -> int:
+        """How many parts of the whole run are not finished."""
+        count, size = self._sizes()
+        return -(-count // size) - len(self.finished_parts())
+
+    def write_part(
+        self, part: int, rows: list[dict[str, Any]], planes: PlaneTable | None, audit: AuditResult | None
+    ) -> None:
+        """Write one finished part; its results last."""
+        if planes is not None:
+            _write(self._part("planes", part, "npz"), _npz_bytes(planes))
+        if audit is not None:
+            self.write_audit(part, audit)
+        names = list(dict.fromkeys(name for row in rows for name in row))  # not every sample has every field
+        # Types by name, not by value: a column that is null in one part and not in the next has one type.
+        types = [_COLUMN_TYPES.get(name, pa.list_(pa.float64())) for name in names]
+        table = pa.table(
+            [pa.array([row.get(name) for row in rows], kind) for name, kind in zip(names, types, strict=True)], names
+        )
+        _write(self._part("results", part, "parquet"), _parquet_bytes(table))
+
+    def write_audit(self, part: int, audit: AuditResult) -> None:
+        """Write the verdicts of one part's planes."""
+        columns = [
+            [str(v.status) for v in audit.verdicts],
+            [v.precision for v in audit.verdicts],
+            [None if v.point is None else v.point[0] for v in audit.verdicts],
+            [None if v.point is None else v.point[1] for v in audit.verdicts],
+            [v.violation for v in audit.verdicts],
+            [v.reason or None for v in audit.verdicts],
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _VERDICTS, strict=True)]
+        _write(self._part("audit", part, "parquet"), _parquet_bytes(pa.table(arrays, schema=_VERDICTS)))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        _write(self.path / "summary.json", _json_bytes(summary))
+
+    def samples(self) -> list[dict[str, Any]]:
+        """All finished records, in order of the data."""
+        rows: list[dict[str, Any]] = []
+        count, size = self._sizes()
+        for part in self.finished_parts():
+            path = self._part("results", part, "parquet")
+            found = _read_rows(path)
+            expected = range(part * size, min(count, (part + 1) * size))
+            if [row.get("index") for row in found] != list(expected):
+                raise InputError(f"{path} does not hold the samples of that part; {_DAMAGED}")
+            rows.extend(map(without_absent, found))
+        return rows
+
+    def plane_parts(self) -> list[int]:
+        """Numbers of the finished parts whose planes are there."""
+        return sorted(set(self._numbers("planes", "npz")) & set(self.finished_parts()))
+
+    def planes(self, part: int) -> PlaneTable:
+        return read_planes(self._part("planes", part, "npz"))
+
+    def audit(self, part: int) -> AuditResult | None:
+        """The stored verdicts of one part, None if it was not audited."""
+        path = self._part("audit", part, "parquet")
+        if not path.is_file():
+            return None
+        rows = _read_rows(path, _VERDICTS)
+        try:
+            return AuditResult(tuple(_verdict(row) for row in rows))
+        except ValueError as error:
+            raise InputError(f"{path} holds no verdicts ({error}); audit the run again") from error
+
+    def audit_summary(self) -> dict[str, int] | None:
+        """Counts over all finished parts, None if a part that has planes was not audited, or none was."""
+        parts = set(self._numbers("audit", "parquet")) & set(self.finished_parts())
+        if not parts or (set(self.plane_parts()) | self._parts_to_audit()) - parts:
+            return None
+        counts = {status.lower(): 0 for status in Status}
+        for part in sorted(parts):
+            result = self.audit(part)
+            for key, number in result.summary.items() if result is not None else ():
+                counts[key] += number
+        return counts
+
+    def _parts_to_audit(self) -> set[int]:
+        """The finished parts that were to be audited: those with a sample that had a question."""
+        if not self.request.get("audit"):
+            return set()
+        _, size = self._sizes()
+        return {row["index"] // size for row in self.samples() if row["margin"] is not None}
+
+    def _numbers(self, folder: str, suffix: str) -> list[int]:
+        found = (_PART.fullmatch(path.name) for path in (self.path / folder).glob(f"part-*.{suffix}"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def _sizes(self) -> tuple[int, int]:
+        """Samples in the run, and in a part."""
+        request = self.request
+        try:
+            count, size = request["data"]["shape"][0], request["request"]["batch_size"]
+        except (KeyError, TypeError, IndexError):
+            count, size = None, None
+        if not isinstance(count, int) or not isinstance(size, int) or size < 1:
+            raise InputError(f"{self.path / 'request.json'} does not say how many samples a part has; {_NO_RUN}")
+        return count, size
+
+    def _part(self, folder: str, part: int, suffix: str) -> Path:
+        return self.path / folder / f"part-{part:05d}.{suffix}"
+
+
+def without_absent(row: dict[str, Any]) -> dict[str, Any]:
+    """A record without the lists that it does not have; as a column they are null."""
+    return {k: v for k, v in row.items() if v is not None or not k.startswith(("frame_", "target_"))}
+
+
+def create(path: Path, request: dict[str, Any]) -> RunFolder:
+    """Make a new run folder. Raises InputError if the path exists, OutputError if it cannot be written."""
+    check_free(path)
+    made: list[Path] = []
+    try:
+        with output_errors(path):
+            for missing in (*[p for p in reversed(path.parents) if not p.exists()], path):
+                missing.mkdir()
+                made.insert(0, missing)
+        for folder in ("results", "planes", "audit"):
+            with output_errors(path):
+                (path / folder).mkdir()
+        _write(path / "request.json", _json_bytes({"format": FORMAT, **request}))
+    except OutputError:
+        discard(RunFolder(path, tuple(made)))
+        raise
+    return RunFolder(path, tuple(made))
+
+
+def check_free(path: Path) -> None:
+    """Raise InputError if there is anything at the path of a new run."""
+    if os.path.lexists(path):
+        remedy = ", or continue that run with --resume" if (path / "request.json").is_file() else ""
+        raise InputError(f"{path} exists; choose another --out{remedy}")
+
+
+def discard(run: RunFolder) -> None:
+    """Remove the folders that were made for a new run in which nothing was finished; others stay."""
+    if run.path in run.made:
+        shutil.rmtree(run.path, ignore_errors=True)
+    for parent in run.made:
+        with contextlib.suppress(OSError):  # somebody else's file is in it
+            parent.rmdir()
+
+
+def resume(path: Path, request: dict[str, Any]) -> RunFolder:
+    """Continue the run at `path`. Raises InputError if there is none or if it asked for something else."""
+    run = open_run(path)
+    before, now = _leaves(run.request), _leaves(request)
+    # What was typed comes first: it explains the rest.
+    for key in sorted({*before, *now}, key=lambda key: (not key.startswith("request."), key)):
+        if before.get(key) != now.get(key) and not key.startswith(_MAY_DIFFER):
+            raise InputError(
+                f"{path} was started with {key} = {json.dumps(before.get(key))}, "
+                f"now it is {json.dumps(now.get(key))}; resume with the same request or choose another --out"
+            )
+    _remove_leftovers(path)
+    return run
+
+
+# The digests say which model and data it is, wherever the files lie now.
+_MAY_DIFFER = (
+    *("format", "machine", "started"),
+    *("model.source", "data.name", "request.model", "request.data"),
+)
+
+
+def _leaves(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'request.norm': 'inf', ...}: every value under its whole name."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _leaves(item, f"{prefix}{key}.") if isinstance(item, dict) else {prefix + key: item}
+    return flat
+
+
+def open_run(path: Path) -> RunFolder:
+    """An existing run folder. Raises InputError if it is none."""
+    if not (path / "request.json").is_file():
+        raise InputError(f"{path} is not a run folder (no request.json in it); give the --out of a certify run")
+    run = RunFolder(path)
+    if run.request.get("format") != FORMAT:
+        raise InputError(f"{path} has run format {run.request.get('format')!r}, this version reads format {FORMAT}")
+    return run
+
+
+def _remove_leftovers(path: Path) -> None:
+    for leftover in path.rglob("*.partial"):
+        with output_errors(leftover):
+            leftover.unlink()
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn failures of the file system into OutputError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedy = {
+            errno.ENOSPC: "the disk is full, free some space",
+            errno.EDQUOT: "the disk quota is used up, free some space",
+            errno.EFBIG: "files may not grow that large here, raise the limit (ulimit -f)",
+            errno.EACCES: "no permission to write there, choose another place",
+            errno.EROFS: "the file system is read-only, choose another place",
+            errno.ENOTDIR: "a part of the path is a file, choose another place",
+            errno.ENAMETOOLONG: "choose a shorter name",
+        }.get(error.errno or 0, "choose another place")
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".partial")
+    with output_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing."""
+    _write(path, content)
+
+
+def _json_bytes(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); {_NO_RUN}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a JSON object; {_NO_RUN}")
+    return value
+
+
+def _npz_bytes(planes: PlaneTable) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **planes.columns, **planes.origin)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+_NO_RUN = "it is not a run of refcert"
+_DAMAGED = "delete it and run with --resume"
+
+
+def _read_rows(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+    """The rows of a Parquet file. Raises InputError if it is damaged; checksums tell."""
+    try:
+        table = pq.read_table(path, schema=schema, page_checksum_verification=True)
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path} cannot be read ({reason}); {_DAMAGED}") from error
+    return rows
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    point = None if row["point_v"] is None else (row["point_v"], row["point_z"])
+    return Verdict(Status(row["verdict"]), row["reason"] or "", row["precision"], point, row["violation"])

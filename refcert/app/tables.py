@@ -1,0 +1,121 @@
+"""Tables for people in a terminal. Everything in them is in the JSON, too."""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from proofs.lemma import LemmaResult
+    from refcert.app.audit_run import AuditReport
+
+# Longer lists are cut on the screen, never in the JSON or the run folder.
+SHOWN = 20
+
+
+def print_certify(console: Console, summary: dict[str, Any]) -> None:
+    """The outcome of `refcert certify`."""
+    request = summary["request"]
+    search = request["radius"] is None
+    console.print(summary["model"]["description"], soft_wrap=True)
+    norm = "l_" + request["norm"]
+    asked = f"search, tolerance {request['tolerance']!r}" if search else f"radius {request['radius']!r}"
+    clip = "" if request["clip"] is None else f", clip {request['clip'][0]:g} to {request['clip'][1]:g}"
+    console.print(
+        f"{norm} balls on frames {request['frames']}, {asked}{clip}, {request['target']}; "
+        f"data {summary['data']['name']}, {summary['data']['unit']}",
+        soft_wrap=True,
+    )
+    table = Table("sample", "label", "predicted", "certified radius" if search else "certified", "margin >=")
+    for row in summary["samples"][:SHOWN]:
+        value = _radius(row) if search else {True: "yes", False: "no", None: "-"}[row["certified"]]
+        margin = "-" if row["margin"] is None else f"{row['margin']:.4g}"
+        table.add_row(str(row["index"]), str(row["label"]), str(row["predicted"]), value, margin)
+    console.print(table)
+    if len(summary["samples"]) > SHOWN:
+        console.print(f"... and {len(summary['samples']) - SHOWN} more (--json or the run folder has all)")
+    parts = [f"{summary['correct']} of {summary['count']} classified correctly"]
+    if search and summary["mean_radius"] is not None:
+        parts.append(
+            f"certified radius: mean {_down(summary['mean_radius'])}, median {_down(summary['median_radius'])}"
+        )
+    elif not search:
+        parts.append(f"{summary['certified']} certified")
+    parts.append(f"{summary['seconds']:.2f} s for the bounds")
+    console.print("; ".join(parts), soft_wrap=True)
+    if "planes" in summary:
+        console.print("planes: " + _counts(summary["planes"]), soft_wrap=True)
+
+
+def print_demo(console: Console, summary: dict[str, Any]) -> None:
+    """The outcome of `refcert demo`."""
+    print_certify(console, summary)
+    console.print(f"\nReport: {summary['report']}", soft_wrap=True)
+
+
+def _radius(row: dict[str, Any]) -> str:
+    if row["radius"] is None:
+        return "-"
+    return _down(row["radius"]) if row["correct"] else "0 (misclassified)"
+
+
+def _down(radius: float) -> str:
+    """Five decimals, never more than what was proved."""
+    return str(Decimal(radius).quantize(Decimal("0.00001"), ROUND_FLOOR))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items())
+
+
+def print_audit(console: Console, report: AuditReport) -> None:
+    """Counts by kind and side, then every plane that is not proved."""
+    by_kind: dict[tuple[str, str], dict[str, int]] = {}
+    rest = []
+    offset = 0
+    for table, result in zip(report.tables, report.results, strict=True):
+        kinds, sides = table.columns["kind"].tolist(), table.columns["side"].tolist()
+        for row, (kind, side, verdict) in enumerate(zip(kinds, sides, result.verdicts, strict=True)):
+            counts = by_kind.setdefault((kind, side), {"PROVED": 0, "REFUTED": 0, "UNDECIDED": 0})
+            counts[verdict.status] += 1
+            if verdict.status != "PROVED":
+                rest.append((offset + row, kind, side, verdict))
+        offset += len(table)
+    table_out = Table("kind", "side", "proved", "refuted", "undecided")
+    for (kind, side), counts in sorted(by_kind.items()):
+        table_out.add_row(kind, side, *(f"{number:,}" for number in counts.values()))
+    console.print(table_out)
+    for row, kind, side, verdict in rest[:SHOWN]:
+        where = ""
+        if verdict.point is not None:
+            where = f" at v = {verdict.point[0]!r}, z = {verdict.point[1]!r} by at least {verdict.violation:.3g}"
+        reason = f" ({verdict.reason})" if verdict.reason else ""
+        console.print(f"plane {row}: {kind}, {side}: {verdict.status}{where}{reason}", soft_wrap=True)
+    if len(rest) > SHOWN:
+        console.print(f"... and {len(rest) - SHOWN} more (--json has all)")
+    rate = sum(map(len, report.tables)) / report.seconds if report.seconds > 0 else 0.0
+    console.print(f"{_counts(report.summary)}; {rate:,.0f} planes/s with {report.workers} workers", soft_wrap=True)
+    if report.parts_missing:
+        console.print(f"The run is not finished: {report.parts_missing} parts are missing; continue it with --resume")
+
+
+def print_lemmas(console: Console, results: list[LemmaResult]) -> None:
+    """One line per lemma."""
+    table = Table("lemma", "verdict", "steps", "false variants rejected", "seconds")
+    for result in results:
+        verdict = "proved" if result.ok else "FAILED"
+        table.add_row(
+            result.name,
+            verdict,
+            str(len(result.steps)),
+            str(len(result.controls_rejected)),
+            f"{result.seconds:.2f}",
+        )
+    console.print(table)
+    for result in results:
+        if not result.ok:
+            console.print(f"{result.name}: {result.message}", soft_wrap=True)
+    console.print(f"{sum(r.ok for r in results)} of {len(results)} lemmas proved")

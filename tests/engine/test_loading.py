@@ -1,0 +1,221 @@
+"""Reading models: what is read is what PyTorch computes; what is not understood is refused by its name."""
+
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import nn
+
+from gpu_engine.errors import ModelError
+from gpu_engine.loading import from_state_dict, load_model
+from gpu_engine.module_loading import from_module
+
+
+class Classifier(nn.Module):
+    """The plain reading: LSTM, then a linear head on the last frame's hidden state."""
+
+    def __init__(self, inputs=3, hidden=4, layers=1, classes=5, *, bias=True, batch_first=True, head_bias=True):
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, hidden, layers, bias=bias, batch_first=batch_first)
+        self.linear = nn.Linear(hidden, classes, bias=head_bias)
+
+    def forward(self, x):
+        outputs, _ = self.lstm(x)
+        return self.linear(outputs[:, -1] if self.lstm.batch_first else outputs[-1])
+
+
+def seeded(kind, *args, seed=0, scale=1.0, **kwargs):
+    """A module with standard normal weights, so that every part of it matters."""
+    with torch.random.fork_rng(devices=[]):
+        module = kind(*args, **kwargs).double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def frames(module, batch=3, time=4, seed=7):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, time, module.lstm.input_size, generator=generator, dtype=torch.float64)
+
+
+def entries(layers=1, **changes):
+    """A good state dict (3 inputs, 4 hidden, 5 classes) with changed entries; None removes one."""
+    stored = dict(seeded(Classifier, layers=layers).state_dict())
+    stored |= {name.replace("__", "."): value for name, value in changes.items()}
+    return {name: value for name, value in stored.items() if value is not None}
+
+
+def zeros(*shape, dtype=torch.float64):
+    return torch.zeros(shape, dtype=dtype)
+
+
+# the law: the normal form computes what PyTorch computes
+
+SIZES = {
+    "inputs": st.integers(1, 5),
+    "hidden": st.integers(1, 5),
+    "layers": st.integers(1, 3),
+    "classes": st.integers(1, 4),
+    "bias": st.booleans(),
+    "head_bias": st.booleans(),
+    "batch_first": st.booleans(),
+    "seed": st.integers(0, 10_000),
+}
+
+
+@given(**SIZES, prefix=st.sampled_from(["", "lstm.", "encoder.rnn.0.", "module.my-net."]))
+def test_state_dicts_compute_what_pytorch_computes(prefix, **sizes):
+    module = seeded(Classifier, **sizes)
+    stored = {
+        prefix + name.removeprefix("lstm.") if name.startswith("lstm.") else name.replace("linear", "head"): value
+        for name, value in module.state_dict().items()
+    }
+    x = frames(module)
+    expected = module(x if sizes["batch_first"] else x.transpose(0, 1)).detach()
+    torch.testing.assert_close(from_state_dict(stored).logits(x), expected, rtol=0, atol=1e-12)
+
+
+@given(**SIZES)
+def test_modules_and_their_state_dicts_give_the_same_model(**sizes):
+    module = seeded(Classifier, **sizes)
+    assert from_module(module).digest() == from_state_dict(module.state_dict()).digest()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_supported_dtype_is_widened_exactly(tmp_path, dtype):
+    stored = {name: value.to(dtype) for name, value in entries(layers=2).items()}
+    smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps  # a subnormal number
+    stored["linear.bias"][0] = smallest
+    save_file(stored, tmp_path / "model.safetensors")
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.stored_dtype == str(dtype).removeprefix("torch.")
+    assert model.head_bias[0].item() == smallest
+    for name, value in model.named_weights().items():
+        assert value.dtype == torch.float64
+        own = name.replace("head", "linear")
+        if match := re.fullmatch(r"layers\.(\d)\.(\w+)", name):
+            own = f"lstm.{match[2]}_l{match[1]}"
+        assert value.to(dtype).equal(stored[own]), name
+    assert model.digest() == from_state_dict({n: v.double() for n, v in stored.items()}).digest()
+
+
+def test_mixed_dtypes_are_all_named():
+    assert from_state_dict(entries(linear__bias=zeros(5, dtype=torch.float16))).stored_dtype == "float16 and float64"
+
+
+def test_the_input_is_neither_modified_nor_kept():
+    stored = entries()
+    before = {name: value.clone() for name, value in stored.items()}
+    model = from_state_dict(stored)
+    digest = model.digest()
+    assert all(value.equal(before[name]) for name, value in stored.items())
+    for value in stored.values():
+        value.zero_()
+    assert model.digest() == digest
+
+
+def test_the_order_of_entries_does_not_matter():
+    stored = entries(layers=3)
+    assert from_state_dict(dict(reversed(stored.items()))).digest() == from_state_dict(stored).digest()
+
+
+# state dicts that are refused
+
+
+REFUSED = [
+    (entries(lstm__weight_ih_l0_reverse=zeros(16, 3)), r"lstm\.weight_ih_l0_reverse .*bidirectional"),
+    (entries(lstm__weight_hr_l0=zeros(2, 4)), r"lstm\.weight_hr_l0 .*projection"),
+    (entries(gru__weight_ih_l0=zeros(16, 3)), r"2 prefixes \('gru\.', 'lstm\.'\)"),
+    (entries(lstm__weight_ih_l2=zeros(16, 4)), r"layer l1 of 'lstm\.' is missing, there are l0, l2"),
+    (
+        {k: v for k, v in entries(layers=2).items() if not k.endswith("_l0")},
+        r"layer l0 of 'lstm\.' is missing, there are l1",
+    ),
+    (entries(lstm__weight_ih_l0=None), r"lstm\.weight_ih_l0 is missing"),
+    (entries(lstm__weight_hh_l0=None), r"lstm\.weight_hh_l0 is missing"),
+    (entries(lstm__bias_ih_l0=None), r"lstm\.bias_ih_l0 is missing.*store zeros"),
+    (entries(layers=2, lstm__bias_ih_l1=None, lstm__bias_hh_l1=None), r"lstm\.bias_ih_l1 is missing"),
+    (entries(linear1__weight=zeros(3, 9)), r"2 linear layers \(linear\.weight, linear1\.weight\)"),
+    (entries(linear1__bias=zeros(3)), r"linear1\.bias has no weight beside it"),
+    (entries(linear__weight=None), r"linear\.bias has no weight beside it"),
+    (entries(linear__weight=None, linear__bias=None), "no linear head"),
+    (entries(linear__weight=None, linear__bias=None, my_weight=zeros(5, 4)), r"my_weight of shape \(5, 4\) is not"),
+    (entries(norm__weight=zeros(4)), r"norm\.weight of shape \(4,\) is not understood"),
+    (entries(conv__weight=zeros(4, 3, 2)), r"conv\.weight of shape \(4, 3, 2\) is not understood"),
+    (entries(norm__running_mean=zeros(4)), r"norm\.running_mean of shape \(4,\) is not understood"),
+    (entries(lstm__weight_hh_l0_g=zeros(16, 1)), r"lstm\.weight_hh_l0_g .*not understood"),
+    (entries(lstm__weight_ih_l00=zeros(16, 4)), r"lstm\.weight_ih_l00 .*not understood"),
+    (entries(xweight_ih_l0=zeros(16, 4)), r"xweight_ih_l0 .*not understood"),
+    ({"cell.weight_ih": zeros(16, 4)}, r"cell\.weight_ih .*not understood"),
+    ({"linear.weight": zeros(5, 4)}, r"no recurrent layer .*linear\.weight"),
+    ({}, "no recurrent layer .*no entries at all"),
+    (
+        entries(lstm__weight_hh_l0=zeros(12, 4)),
+        r"weight_hh_l0 of shape \(12, 4\) is a GRU layer; only LSTM layers",
+    ),
+    (entries(lstm__weight_hh_l0=zeros(4, 4)), r"weight_hh_l0 of shape \(4, 4\) is a vanilla RNN layer"),
+    (entries(lstm__weight_hh_l0=zeros(20, 4)), r"weight_hh_l0 has shape \(20, 4\); an LSTM layer needs"),
+    (entries(lstm__weight_hh_l0=zeros(15, 4)), r"weight_hh_l0 has shape \(15, 4\); an LSTM layer needs"),
+    (entries(lstm__weight_hh_l0=zeros(16)), r"weight_hh_l0 has shape \(16,\)"),
+    (
+        entries(lstm__weight_ih_l0=zeros(12, 3)),
+        r"weight_ih_l0 has shape \(12, 3\), this LSTM layer needs \(16, 3\)",
+    ),
+    (
+        entries(lstm__weight_ih_l0=zeros(16)),
+        r"weight_ih_l0 has shape \(16,\), this LSTM layer needs \(16, 16\)",
+    ),
+    (entries(lstm__weight_ih_l0=zeros()), r"weight_ih_l0 has shape \(\)"),
+    (
+        entries(layers=2, lstm__weight_ih_l1=zeros(16, 3)),
+        r"weight_ih_l1 has shape \(16, 3\), this LSTM layer needs \(16, 4\)",
+    ),
+    (entries(lstm__bias_hh_l0=zeros(15)), r"bias_hh_l0 has shape \(15,\), this LSTM layer needs \(16,\)"),
+    (
+        entries(linear__weight=zeros(5, 8)),
+        r"linear\.weight has shape \(5, 8\), the head needs \(classes, 4\)",
+    ),
+    (entries(linear__bias=zeros(4)), r"linear\.bias has shape \(4,\), the head needs \(5,\)"),
+    (entries(linear__weight=zeros(0, 4)), r"linear\.weight has shape \(0, 4\); no size may be zero"),
+    (
+        entries(linear__bias=zeros(5, dtype=torch.int8)),
+        r"linear\.bias is int8; only float16, bfloat16, float32",
+    ),
+    (entries(linear__bias=zeros(5, dtype=torch.complex64)), r"linear\.bias is complex64"),
+    (entries(linear__bias=torch.zeros(5, device="meta")), r"linear\.bias is a meta tensor"),
+    (entries(linear__weight=zeros(5, 4).to_sparse()), r"linear\.weight is sparse_coo"),
+    ({"state_dict": entries()}, r"entry 'state_dict' is a dict, not a tensor"),
+    ({3: zeros(2)}, r"entry 3 is a Tensor"),
+    (Classifier(), "is a Classifier; give a state dict"),
+]
+
+
+@pytest.mark.parametrize(("stored", "message"), REFUSED, ids=[message[:48] for _, message in REFUSED])
+def test_what_is_not_understood_is_refused_by_its_name(stored, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        from_state_dict(stored, name="my model")
+    assert "my model" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_values_that_are_not_finite_are_shown_under_the_entrys_own_name(value, dtype):
+    weight = zeros(16, 4, dtype=dtype)
+    weight[7, 2] = value
+    with pytest.raises(ModelError, match=rf"lstm\.weight_hh_l0\[7, 2\] is {value}; .*Repair or retrain"):
+        from_state_dict(entries(lstm__weight_hh_l0=weight))
+
+
+@given(st.dictionaries(st.text(max_size=20), st.lists(st.integers(0, 3), max_size=3), max_size=4), st.booleans())
+def test_no_further_entry_is_ever_ignored(extra, alone):
+    """Whatever is added to a good state dict, it is refused with a ModelError and with nothing else."""
+    good = {} if alone else entries()
+    added = {name: torch.zeros(shape) for name, shape in extra.items() if name not in good}
+    if added or alone:
+        with pytest.raises(ModelError):
+            from_state_dict(good | added)

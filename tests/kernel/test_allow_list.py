@@ -1,0 +1,57 @@
+"""The trusted kernel imports nothing but the standard library's named modules, python-flint and itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+KERNEL = Path(__file__).parents[2] / "refcert" / "kernel"
+ALLOWED = {
+    "__future__",
+    "collections.abc",
+    "contextlib",
+    "dataclasses",
+    "enum",
+    "flint",
+    "math",
+    "typing",
+}
+
+
+def _imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide what they name"
+            yield node.module
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("__import__", "eval", "exec"):
+            yield node.func.id
+
+
+def test_only_allowed_imports():
+    files = sorted(KERNEL.glob("**/*.py"))
+    assert len(files) > 5
+    for file in files:
+        for name in _imports(ast.parse(file.read_text())):
+            assert name in ALLOWED or name.startswith("refcert.kernel"), f"{file.name} imports {name}"
+
+
+def test_a_forbidden_import_would_be_seen():
+    tree = ast.parse("import numpy\nfrom torch import nn\n__import__('os')")
+    assert set(_imports(tree)) == {"numpy", "torch", "__import__"}
+
+
+def test_nothing_else_is_loaded_at_run_time():
+    code = (
+        "import sys; import refcert.kernel.plane_proof; "
+        "heavy = {'torch', 'numpy', 'scipy', 'sympy', 'cvxpy', 'pyarrow', 'gpu_engine'} & set(sys.modules); "
+        "print(sorted(heavy))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_kernel_stays_small():
+    lines = sum(len(file.read_text().splitlines()) for file in KERNEL.glob("**/*.py"))
+    assert lines <= 1200

@@ -1,0 +1,55 @@
+"""Claims that make no sense are refused with the value in the message."""
+
+import math
+
+import pytest
+
+from refcert.kernel.claims import PlaneClaim, as_upper
+from refcert.kernel.errors import KernelInputError
+
+GOOD = {
+    "kind": "sigmoid_times_tanh",
+    "side": "upper",
+    "lower_v": -1.0,
+    "upper_v": 1.0,
+    "lower_z": -2.0,
+    "upper_z": 2.0,
+    "slope_v": 0.1,
+    "slope_z": 0.2,
+    "offset": 3.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"kind": "softplus"}, "'softplus'"),
+        ({"side": "above"}, "'above'"),
+        ({"offset": math.nan}, "offset is nan"),
+        ({"slope_z": math.inf}, "slope_z is inf"),
+        ({"lower_v": -math.inf}, "lower_v is -inf"),
+        ({"offset": 3}, "offset is 3 of type int"),
+        ({"slope_v": "0.1"}, "slope_v is '0.1' of type str"),
+        ({"lower_v": 2.0}, "lower_v = 2.0 is above upper_v = 1.0"),
+        ({"lower_z": 2.5}, "lower_z = 2.5 is above upper_z = 2.0"),
+    ],
+)
+def test_refused(change, shown):
+    with pytest.raises(KernelInputError) as caught:
+        as_upper(PlaneClaim(**(GOOD | change)))
+    assert shown in str(caught.value)
+
+
+def test_one_dimensional_kinds_ignore_z():
+    claim = PlaneClaim(**(GOOD | {"kind": "tanh", "lower_z": math.nan, "slope_z": math.inf}))
+    assert as_upper(claim).slope_z == 0.0
+
+
+@pytest.mark.parametrize("kind", ["sigmoid_times_tanh", "sigmoid_times_identity", "sigmoid", "tanh", "relu"])
+def test_points_go_back_to_the_original_box(kind):
+    claim = PlaneClaim(**(GOOD | {"kind": kind, "side": "lower", "lower_v": -1.5, "lower_z": -0.5}))
+    upper = as_upper(claim)
+    v, z = claim.original_point(upper.lower_v, upper.lower_z)
+    assert v in (claim.lower_v, claim.upper_v)
+    if kind.startswith("sigmoid_times"):
+        assert z in (claim.lower_z, claim.upper_z)
