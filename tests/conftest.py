@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, settings
 torch.set_num_threads(1)  # processes run side by side
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("default", max_examples=60, derandomize=False, **_COMMON)
+# The default run repeats the same examples, so that it says something about a change and not about luck; `tox -e long`
+# and `--hypothesis-profile=explore` look for new ones.
+settings.register_profile("default", max_examples=60, derandomize=True, **_COMMON)
+settings.register_profile("explore", max_examples=60, **_COMMON)
 settings.register_profile("long", max_examples=400, **_COMMON)
-settings.load_profile("long" if os.environ.get("REFCERT_LONG") else "default")
+settings.load_profile("long" if os.environ.get("REFCERT_LONG") else "default")  # or --hypothesis-profile=explore
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

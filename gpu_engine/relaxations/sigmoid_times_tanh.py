@@ -23,9 +23,9 @@ from gpu_engine.relaxations.offsets import Maximum, largest, rounding_slack
 from gpu_engine.relaxations.s_curve import max_sigmoid_minus_line, max_tanh_minus_line, sech_squared
 from gpu_engine.rounding import SCALAR_UNITS, tiny, unit_roundoff
 
-# Steps of Newton's method for the interior root. Convergence is monotone and quadratic; too few steps cost
-# tightness only, never soundness.
-NEWTON_STEPS = 6
+# Steps of Euler's method for the interior root: float64's last digits after six from any start, also beside a double
+# root, where Newton's method only halves the distance. Too few steps cost tightness only, never soundness.
+ROOT_STEPS = 6
 # A chord over a box as narrow as this is replaced by the tangent at its centre: tightness only.
 THIN = 1e-6
 
@@ -74,7 +74,7 @@ def _interior(v: Box, z: Box, a: Tensor, b: Tensor, s_upper: Tensor) -> tuple[Te
     possible = possible & (low <= high)
 
     # 2. A point near the root of psi(s) = a^2, from the right, where log psi is concave in v.
-    v_hat = _newton_from_the_right(a_safe, b_safe, low, high)
+    v_hat = _root_from_the_right(a_safe, b_safe, low, high)
     z_hat = _z_on_curve(v_hat, b_safe)
     z_hat = torch.minimum(torch.maximum(z_hat, z_low), z.upper)
     z_hat = torch.where(possible, z_hat, 1.0)
@@ -115,27 +115,34 @@ def _logit_lower(s: Tensor, u: float) -> Tensor:
     return torch.where(s < 1, bound - u * (1 + bound.abs()), torch.inf)
 
 
-def _log_psi(v: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """log((s - b) s (1 - s)^2) at s = sigmoid(v), and its derivative in v."""
+def _log_psi(v: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log((s - b) s (1 - s)^2) at s = sigmoid(v), and its first two derivatives in v."""
     s, w = torch.sigmoid(v), torch.sigmoid(-v)
     over = s - b
+    ratio = s / over
     # logsigmoid, because w^2 underflows long before v is large
     value = torch.log(over * s) + 2 * torch.nn.functional.logsigmoid(-v)
-    return value, w * (s / over + 1) - 2 * s
+    return value, w * (ratio + 1) - 2 * s, -s * w * (ratio + 3 + b * w / torch.square(over))
 
 
-def _newton_from_the_right(a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Approximate the larger root in v of log psi = 2 log a, kept inside [low, high]."""
+def _root_from_the_right(a: Tensor, b: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Approximate the larger root in v of log psi = 2 log a, kept inside [low, high].
+
+    Euler's method: each step goes to the root of the quadratic Taylor polynomial, which is concave as log psi is.
+    """
     # psi <= (1 - b) (1 - s)^2, so 1 - s >= a / sqrt(1 - b) at the root: a start to its right.
     w = (a / torch.sqrt(1 - b)).clamp(max=0.5)
     point = torch.minimum(torch.log((1 - w) / w), high)
     target = 2 * torch.log(a)
-    for _ in range(NEWTON_STEPS):
-        value, derivative = _log_psi(point, b)
-        point = point - (value - target) / derivative
+    for _ in range(ROOT_STEPS):
+        value, first, second = _log_psi(point, b)
+        excess = value - target
+        # A polynomial that stays below the target: go to its peak.
+        square = (first * first - 2 * excess * second).clamp(min=0.0)
+        point = point - 2 * excess / (first - torch.sqrt(square))
         point = torch.where(point > low, point, low)  # also catches NaN
         point = torch.minimum(point, high)
-    # Falling from its start on, the reduced function has its maximum there; Newton's method would wander.
+    # Falling from its start on, the reduced function has its maximum there; the method would wander.
     return torch.where(_log_psi(low, b)[0] > target, point, low)
 
 

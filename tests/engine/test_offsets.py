@@ -82,6 +82,29 @@ def test_offsets_touch_the_surface(kind, box, seed):
         assert check_plane(moved).status is Status.REFUTED
 
 
+@pytest.mark.parametrize("width", [0.1, 1.0, 8.0])
+def test_offsets_touch_beside_a_double_root(width):
+    """Newton's method, which halves its distance to a double root at each step, left offsets loose by 1e-7 and more."""
+    product = PRODUCTS["sigmoid_times_tanh"]
+    at_z = torch.linspace(0.5, 6.0, 40, dtype=torch.float64)
+    border = torch.log1p(product.g_slope(at_z) / (2 * product.g_value(at_z) ** 2))  # of the concave region
+    for distance in (1e-3, 1e-2, 1e-1):
+        at_v = border + distance
+        v = Box(border, border + width)
+        z = Box(at_z - width / 2, at_z + width / 2)
+        s = torch.sigmoid(at_v)
+        a, b = s * torch.sigmoid(-at_v) * product.g_value(at_z), s * product.g_slope(at_z)
+        bound = product.upper_maximum(v, z, a, b).value
+        step = torch.linspace(0, 1, 33, dtype=torch.float64)[:, None, None]
+        grid_v = border + width * step
+        grid_z = at_z - width / 2 + width * step.transpose(0, 1)
+        reached = (product.value(grid_v, grid_z) - a * grid_v - b * grid_z).amax((0, 1))
+        reached = torch.maximum(reached, product.value(at_v, at_z) - a * at_v - b * at_z)
+        interior = product.value(at_v, at_z) - a * at_v - b * at_z >= reached - 1e-15
+        assert interior.any()
+        assert bool((bound - reached)[interior].max() <= 1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rule", sorted(RULES))
 @given(box=boxes())
