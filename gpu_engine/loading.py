@@ -2,15 +2,14 @@
 
 The architecture is read off names and shapes. What is not understood is refused by its name, never skipped:
 an entry left out would be a layer left out, and bounds of another network. What a state dict cannot show
-is the code between the layers; the reading is always: LSTM layers from zero start states, then the linear
-head on the top layer's hidden state after the last frame, whose outputs are the logits. `from_module` (in
-`gpu_engine.module_loading`) also runs the module and compares.
+is the code between the layers. A structure text says it (`gpu_engine.structure`); without one the reading is: an
+embedding if there is one, one stack of recurrent layers from zero start states, the readout, one linear head whose
+outputs are the logits. `from_module` (in `gpu_engine.module_loading`) also runs the module and compares.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -19,8 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from gpu_engine.entries import Cell, sort_entries, unknown_entry
 from gpu_engine.errors import ModelError
-from gpu_engine.model import LSTMLayer, RecurrentClassifier
+from gpu_engine.model import RecurrentClassifier
+from gpu_engine.structure import build
 
 WIDENED_DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Dtypes whose every value is a float64 value."""
@@ -28,19 +29,27 @@ WIDENED_DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.flo
 PICKLE_SUFFIXES: Final = (".pt", ".pth", ".pkl")
 PICKLE_STARTS: Final = (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
 
-_RECURRENT: Final = re.compile(
-    r"(?P<prefix>(?:.*\.)?)(?P<kind>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
-    r"_l(?P<layer>0|[1-9][0-9]{0,3})(?P<reverse>_reverse)?",
-    re.DOTALL,
+METADATA: Final = {
+    "refcert.structure": "structure",
+    "refcert.readout": "readout",
+    "refcert.cell": "cell",
+}
+"""Keys of a safetensors file's metadata that say what its entries do not, and the options that they stand for."""
+
+DEFAULT_READOUT: Final = "final"
+
+_ADVICE: Final = (
+    "give `structure`, the layers in order with the activations between them, as 'linear1 relu lstm linear2'"
 )
-_LINEAR: Final = re.compile(r"(?P<prefix>(?:.*\.)?)(?P<kind>weight|bias)", re.DOTALL)
-_OTHER_CELLS: Final = {3: "a GRU layer", 1: "a vanilla RNN layer"}
 _SAVE: Final = 'safetensors.torch.save_file(model.state_dict(), "model.safetensors")'
 
 
-def load_model(path: str | os.PathLike[str]) -> RecurrentClassifier:
-    """The classifier stored in a safetensors file under PyTorch's names (see `from_state_dict`).
+def load_model(
+    path: str | os.PathLike[str], structure: str | None = None, readout: str | None = None, cell: str | None = None
+) -> RecurrentClassifier:
+    """The classifier stored in a safetensors file under PyTorch's names; options as in `from_state_dict`.
 
+    The file's own metadata may hold the options, under the keys of METADATA; an option that contradicts it is refused.
     Pickles are not opened, because reading one can run code. Raises ModelError with the path and the remedy.
     """
     path = Path(path)
@@ -57,6 +66,7 @@ def load_model(path: str | os.PathLike[str]) -> RecurrentClassifier:
             raise ModelError(f"{path} is empty (0 bytes); save the model again: {_SAVE}")
         with safe_open(path, framework="pt") as stored:
             entries = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            metadata = stored.metadata() or {}
     except SafetensorError as error:
         # Asked only now: a good safetensors file starts with its header's length, which can be these bytes.
         if start in PICKLE_STARTS:
@@ -67,68 +77,95 @@ def load_model(path: str | os.PathLike[str]) -> RecurrentClassifier:
         ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
-    return from_state_dict(entries, name=str(path))
+    options = _options(metadata, {"structure": structure, "readout": readout, "cell": cell}, str(path))
+    return from_state_dict(entries, str(path), **options)
 
 
-def from_state_dict(entries: Mapping[str, Tensor], name: str = "the state dict") -> RecurrentClassifier:
+def from_state_dict(
+    entries: Mapping[str, Tensor],
+    name: str = "the state dict",
+    *,
+    structure: str | None = None,
+    readout: str | None = None,
+    cell: str | None = None,
+) -> RecurrentClassifier:
     """The classifier that a state dict under PyTorch's names holds. `name` is for messages.
 
-    For layers k = 0, 1, ..., under one prefix: weight_ih_l<k> (4 hidden, input or hidden below),
-    weight_hh_l<k> (4 hidden, hidden), bias_ih_l<k> and bias_hh_l<k> (4 hidden,), gates in the order i, f, g,
-    o; biases absent throughout are zero. One linear head: weight (classes, hidden), bias (classes,), zero if
-    absent. Values of WIDENED_DTYPES are widened exactly. The input is not modified, nor kept.
+    Recurrent layers k = 0, 1, ..., under one prefix: weight_ih_l<k> (gates hidden, input or outputs below),
+    weight_hh_l<k> (gates hidden, output), bias_ih_l<k> and bias_hh_l<k> (gates hidden,), weight_hr_l<k> (output,
+    hidden) of a projected LSTM, and the same with _reverse for the other direction; gates in PyTorch's orders, four
+    blocks an LSTM, three a GRU, one a vanilla RNN; biases absent throughout are zero. Linear layers: weight (out,
+    in), bias (out,), zero if absent. Values of WIDENED_DTYPES are widened exactly. The input is not modified, nor kept.
+
+    structure: see `gpu_engine.structure`; None: an embedding if there is one (no bias, `embed` in its name, vectors
+    that fit the recurrence), one recurrent stack, one linear head. readout: one of READOUTS, None for `final`. cell:
+    the kind of the recurrent layers where blocks leave it open; one of the rnn_... must be given for a vanilla RNN,
+    whose nonlinearity is not stored; three blocks are PyTorch's `gru` unless gru_reset_before is given.
     Raises ModelError with the entry's own name.
     """
     if not isinstance(entries, Mapping):
         raise ModelError(f"{name} is a {type(entries).__name__}; give a state dict, as model.state_dict()")
     for key, value in entries.items():
         _check_entry(key, value, name)
-    layers, head = _sort(entries, name)
-    _check_layers(layers, name)
-    weight_name, bias_name = _head(head, name)
+    if structure is None:
+        structure = _default_structure(entries, name)
+    return build(entries, structure, DEFAULT_READOUT if readout is None else readout, name, cell)
 
-    def widened(key: str, zeros: int) -> Tensor:
-        if key not in entries:
-            return torch.zeros(zeros, dtype=torch.float64)
-        value = entries[key].detach().to(device="cpu", dtype=torch.float64, copy=True)
-        bad = ~torch.isfinite(value)
-        if bool(bad.any()):
-            index = [int(i) for i in bad.nonzero()[0]]
-            raise ModelError(
-                f"{name}: {key}{index} is {value[tuple(index)].item()}; a network with NaN or infinite "
-                "weights has no bounds. Repair or retrain the model"
-            )
-        return value
 
-    built = []
-    below = 0
-    for prefix, k in layers:
-        rows, hidden = _check_cell(entries, prefix, k, name)
-        names = {kind: f"{prefix}{kind}_l{k}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-        if k == 0:  # the first layer's input size is free
-            below = entries[names["weight_ih"]].shape[-1] if entries[names["weight_ih"]].ndim else 1
-        for kind, needed in (("weight_ih", (rows, below)), ("bias_ih", (rows,)), ("bias_hh", (rows,))):
-            found = tuple(entries[names[kind]].shape) if names[kind] in entries else needed
-            if found != needed:
-                raise ModelError(
-                    f"{name}: {names[kind]} has shape {found}, this LSTM layer needs {needed}; "
-                    "save the whole model again"
-                )
-        built.append(LSTMLayer(**{kind: widened(key, rows) for kind, key in names.items()}))
-        below = hidden
-    shape = tuple(entries[weight_name].shape)
-    if shape[1] != below:
+def _default_structure(entries: Mapping[str, Tensor], name: str) -> str:
+    """[embedding] [one recurrent stack] [one linear head], if the entries are that and nothing else."""
+    groups = sort_entries(entries, name)
+    if groups.others:
+        raise unknown_entry(entries, groups.others[0], name)
+    if not groups.recurrent:
         raise ModelError(
-            f"{name}: {weight_name} has shape {shape}, the head needs (classes, {below}) to follow the top "
-            "layer's hidden state; other readouts are not supported"
+            f"{name} has no recurrent layer (no entry such as lstm.weight_ih_l0 among "
+            f"{', '.join(entries) or 'no entries at all'}); give the state dict of a recurrent classifier"
         )
-    if bias_name in entries and tuple(entries[bias_name].shape) != shape[:1]:
-        found = tuple(entries[bias_name].shape)
-        raise ModelError(f"{name}: {bias_name} has shape {found}, the head needs {shape[:1]}")
-    stored = sorted({_dtype_name(value.dtype) for value in entries.values()})
-    return RecurrentClassifier(
-        tuple(built), widened(weight_name, 0), widened(bias_name, shape[0]), " and ".join(stored)
-    )
+    if len(groups.recurrent) > 1:
+        shown = ", ".join(repr(word) for word in sorted(groups.recurrent))
+        raise ModelError(
+            f"{name} has recurrent layers under {len(groups.recurrent)} prefixes ({shown}); their order is not stored: "
+            f"{_ADVICE}"
+        )
+    ((recurrent, layers),) = groups.recurrent.items()
+    below = layers.get((0, False), {}).get("weight_ih")
+    size = entries[below].shape[-1] if below and entries[below].ndim else None
+    front = [w for w, keys in groups.linear.items() if _may_embed(entries, w, keys, size)]
+    heads = [word for word in groups.linear if word not in front]
+    if not heads:
+        raise ModelError(f"{name} has no linear head (no entry such as linear.weight); give the whole classifier")
+    if len(heads) > 1 or len(front) > 1:
+        found = ", ".join(sorted(groups.linear[word]["weight"] for word in groups.linear))
+        raise ModelError(
+            f"{name} has {len(groups.linear)} linear layers ({found}); their order and the activations between them "
+            f"are not stored: {_ADVICE}"
+        )
+    return " ".join([*front, recurrent, heads[0]])
+
+
+def _may_embed(entries: Mapping[str, Tensor], word: str, keys: Cell, size: int | None) -> bool:
+    """An embedding by its looks: its name says so, it has no bias, and its vectors fit what reads them."""
+    return "embed" in word.lower() and "bias" not in keys and entries[keys["weight"]].shape[1] == size
+
+
+def _options(metadata: Mapping[str, str], given: Mapping[str, str | None], name: str) -> dict[str, str | None]:
+    """The options given, completed from the file's metadata."""
+    options = dict(given)
+    for key, value in metadata.items():
+        if not key.startswith("refcert."):
+            continue  # other programs' notes, such as {"format": "pt"}
+        if key not in METADATA:
+            raise ModelError(f"{name}: the metadata key {key!r} is not known; known: {', '.join(METADATA)}")
+        option = METADATA[key]
+        own = given[option]
+        if own is not None and own.split() != value.split():
+            raise ModelError(
+                f"{name}: {option} {own!r} contradicts the file's own metadata, {key} = {value!r}; leave the option "
+                "out, or save the file with other metadata"
+            )
+        options[option] = value
+    return options
 
 
 def _dtype_name(dtype: torch.dtype) -> str:
@@ -159,91 +196,3 @@ def _check_entry(key: object, value: object, name: str) -> None:
         raise ModelError(f"{name}: {key} is {kind}; store it as a dense tensor with its values")
     if 0 in value.shape:
         raise ModelError(f"{name}: {key} has shape {tuple(value.shape)}; no size may be zero")
-
-
-def _sort(entries: Mapping[str, Tensor], name: str) -> tuple[dict[tuple[str, int], set[str]], list[str]]:
-    """Which kinds of weight every (prefix, layer) has, and the entries that may be the head."""
-    layers: dict[tuple[str, int], set[str]] = {}
-    head = []
-    for key, value in entries.items():
-        if match := _RECURRENT.fullmatch(key):
-            if match["reverse"]:
-                raise ModelError(
-                    f"{name}: {key} belongs to a bidirectional layer; only layers that read forward are "
-                    "supported. Train with bidirectional=False"
-                )
-            if match["kind"] == "weight_hr":
-                raise ModelError(
-                    f"{name}: {key} is a projection of the hidden state; projections are not supported. "
-                    "Train with proj_size=0"
-                )
-            layers.setdefault((match["prefix"], int(match["layer"])), set()).add(match["kind"])
-        elif (match := _LINEAR.fullmatch(key)) and value.ndim == (2 if match["kind"] == "weight" else 1):
-            head.append(key)
-        else:
-            raise ModelError(
-                f"{name}: {key} of shape {tuple(value.shape)} is not understood; supported are LSTM layers "
-                "(weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, ...) and one linear head (weight, "
-                "bias). No entry is ignored: remove what the network does not use"
-            )
-    if not layers:
-        raise ModelError(
-            f"{name} has no recurrent layer (no entry such as lstm.weight_ih_l0 among "
-            f"{', '.join(entries) or 'no entries at all'}); give the state dict of an LSTM classifier"
-        )
-    return dict(sorted(layers.items())), head
-
-
-def _check_layers(layers: Mapping[tuple[str, int], set[str]], name: str) -> None:
-    prefixes = sorted({prefix for prefix, _ in layers})
-    if len(prefixes) > 1:
-        shown = ", ".join(repr(prefix) for prefix in prefixes)
-        raise ModelError(
-            f"{name} has recurrent layers under {len(prefixes)} prefixes ({shown}); only one stack of layers "
-            "is supported. Use one nn.LSTM with num_layers"
-        )
-    prefix = prefixes[0]
-    for k in range(len(layers)):
-        if (prefix, k) not in layers:
-            found = ", ".join(f"l{number}" for _, number in layers)
-            raise ModelError(f"{name}: layer l{k} of {prefix!r} is missing, there are {found}; save the whole model")
-    biased = any(kind.startswith("bias") for kinds in layers.values() for kind in kinds)
-    needed = ("weight_ih", "weight_hh") + (("bias_ih", "bias_hh") if biased else ())
-    for (_, k), kinds in layers.items():
-        for kind in needed:
-            if kind not in kinds:
-                raise ModelError(
-                    f"{name}: {prefix}{kind}_l{k} is missing; save the whole model. (Biases may be absent "
-                    "only all together; where one is not used, store zeros.)"
-                )
-
-
-def _check_cell(entries: Mapping[str, Tensor], prefix: str, k: int, name: str) -> tuple[int, int]:
-    """Gate rows and hidden size of an LSTM layer, read off weight_hh (4 hidden, hidden)."""
-    key = f"{prefix}weight_hh_l{k}"
-    shape = tuple(entries[key].shape)
-    if len(shape) == 2 and shape[0] == 4 * shape[1]:
-        return shape[0], shape[1]
-    ratio = shape[0] // shape[1] if len(shape) == 2 and shape[0] % shape[1] == 0 else 0
-    if ratio in _OTHER_CELLS:
-        raise ModelError(
-            f"{name}: {key} of shape {shape} is {_OTHER_CELLS[ratio]}; only LSTM layers are supported so far"
-        )
-    raise ModelError(f"{name}: {key} has shape {shape}; an LSTM layer needs (4 hidden, hidden)")
-
-
-def _head(head: list[str], name: str) -> tuple[str, str]:
-    """Names of the head's weight and bias; the bias need not exist."""
-    weights = [key for key in head if key.endswith("weight")]
-    for key in head:
-        if key.endswith("bias") and key.removesuffix("bias") + "weight" not in weights:
-            raise ModelError(f"{name}: {key} has no weight beside it; save the whole model")
-    if not weights:
-        raise ModelError(f"{name} has no linear head (no entry such as linear.weight); give the whole classifier")
-    if len(weights) > 1:
-        raise ModelError(
-            f"{name} has {len(weights)} linear layers ({', '.join(sorted(weights))}); exactly one is "
-            "supported, the head after the last LSTM layer. Apply what stands in front of the LSTM to the "
-            "data, and leave it out of the model"
-        )
-    return weights[0], weights[0].removesuffix("weight") + "bias"

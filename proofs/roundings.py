@@ -297,4 +297,6 @@ OPERATIONS: dict[str, Any] = {
     "log1p": _unknown,
     "log_sigmoid": _unknown,
     "sqrt": _unknown,
+    "ones_like": lambda x: constant(1),
+    "zeros_like": lambda x: constant(0),
 }

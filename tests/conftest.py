@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 torch.set_num_threads(1)  # processes run side by side
 
@@ -15,6 +15,9 @@ _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 # The default run repeats the same examples, so that it says something about a change and not about luck; `tox -e long`
 # and `--hypothesis-profile=explore` look for new ones.
 settings.register_profile("default", max_examples=60, derandomize=True, **_COMMON)
+# While writing: few examples, and failing ones are not made smaller.
+_UNSHRUNK = [phase for phase in Phase if phase is not Phase.shrink and phase is not Phase.explain]
+settings.register_profile("quick", max_examples=8, derandomize=True, phases=_UNSHRUNK, **_COMMON)
 settings.register_profile("explore", max_examples=60, **_COMMON)
 settings.register_profile("long", max_examples=400, **_COMMON)
 settings.load_profile("long" if os.environ.get("REFCERT_LONG") else "default")  # or --hypothesis-profile=explore

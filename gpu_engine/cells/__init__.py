@@ -1,1 +1,1 @@
-"""Recurrent cells for back-substitution; one file a cell."""
+"""Cells and whole networks as steps: one file a cell, a table of them, and the unrolling."""

@@ -1,28 +1,33 @@
-"""Back-substitution of linear forms through time and layers, down to the input set.
+"""Back-substitution of linear forms through the steps of the network, down to the input set.
 
 Method card
-    Claim      `Unrolled.lower_bounds(forms)` <= the forms' values on every input of the set.
-    Source     POPQORN (Ko et al. 2019), theorem A.3; CROWN and DeepPoly call it the backward pass.
+    Claim      `Backward.lower_bounds(forms, ...)` <= the forms' values on every input of the set.
+    Source     POPQORN (Ko et al. 2019), theorems A.2, A.3, A.6; CROWN and DeepPoly call it the backward pass.
     Idea       only lower bounds are implemented: the upper bound of a form is minus the lower bound of minus it.
+    Variables  a step's variable is its value less its constant part (see `schedule`): x_t - center_t for the input, the
+               sum of the terms without what is fixed for an affine step, the value itself for a nonlinear step.
     Sound?     yes in exact arithmetic with sound planes (lemma `back_substitution`). Rounding: a coefficient that is
-               computed as A + d instead of A changes the form by at most |d| times the magnitude of
-               its variable; all such errors are bounded per unit and folded into the planes' constants once
-               (`cells.lstm.relax`, lemma `charged_rounding`), so rows pay nothing for it.
-    Shapes     coefficients (batch or 1, spec, hidden), bounds (batch, spec).
+               computed as A + d instead of A changes the form by at most |d| times the magnitude of its variable. Where
+               the variable is an argument of nonlinearities, all such errors are bounded per unit and folded into the
+               planes' constants (`relaxed.relax`); where it enters other sums, they are charged to the row itself
+               (`Backward.charge`). Lemma `charged_rounding`.
+    Shapes     coefficients (batch or 1, spec, units), bounds (batch, spec).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from gpu_engine.cells.lstm import F, G, I, LayerWeights, O, RelaxedProduct, choose
 from gpu_engine.propagation.concretize import PreparedInput
+from gpu_engine.propagation.relaxed import RelaxedStep, choose
+from gpu_engine.propagation.weights import Ranges, Weights
 from gpu_engine.rounding import tiny
-
-Node = tuple[int, int]  # (layer, t)
+from gpu_engine.steps import Affine, Input, Step, Term, View
 
 # Samples are substituted in blocks whose coefficients take about this much memory: on a CPU so little that they stay
 # in its caches (a quarter faster, measured), elsewhere enough to fill the device. Results do not depend on it.
@@ -32,120 +37,197 @@ BLOCK_BYTES_ELSEWHERE = 1 << 30
 
 @dataclass
 class Forms:
-    """Rows of linear forms over hidden and cell states, plus a constant (batch, spec)."""
+    """Rows of linear forms over the steps' variables, plus a constant (batch, spec or 1).
+
+    pieces: per step, coefficients by the range of units that they belong to.
+    """
 
     constant: Tensor
-    hidden: dict[Node, Tensor] = field(default_factory=dict)
-    cell: dict[Node, Tensor] = field(default_factory=dict)
+    pieces: dict[int, dict[tuple[int, int], Tensor]] = field(default_factory=dict)
 
-    def add_hidden(self, node: Node, rows: Tensor) -> None:
-        known = self.hidden.get(node)
-        self.hidden[node] = rows if known is None else known + rows
+    def add(self, view: View, rows: Tensor) -> None:
+        """Add coefficients (batch or 1, spec, view.size) on a view."""
+        pieces = self.pieces.setdefault(view.step, {})
+        key = view.start, view.stop
+        known = pieces.get(key)
+        pieces[key] = rows if known is None else known + rows
 
-    def part(self, samples: slice) -> Forms:
-        """The forms of some samples; rows that all samples share stay shared."""
-        hidden, cell = (
-            {node: rows if rows.shape[0] == 1 else rows[samples] for node, rows in states.items()}
-            for states in (self.hidden, self.cell)
+    def select(self, samples: slice, rows: slice) -> Forms:
+        """Some samples and rows; coefficients that all samples share stay shared."""
+        constant = self.constant[samples]
+        return Forms(
+            constant if constant.shape[1] == 1 else constant[:, rows],
+            {
+                step: {key: (c if c.shape[0] == 1 else c[samples])[:, rows] for key, c in pieces.items()}
+                for step, pieces in self.pieces.items()
+            },
         )
-        return Forms(self.constant[samples], hidden, cell)
 
     def rows(self) -> int:
         """How many forms there are per sample."""
-        return max(rows.shape[1] for rows in (*self.hidden.values(), *self.cell.values()))
+        return max(c.shape[1] for pieces in self.pieces.values() for c in pieces.values())
+
+
+def joined(pieces: dict[tuple[int, int], Tensor]) -> tuple[Tensor, Ranges]:
+    """All coefficients on a step side by side, and the units that they belong to; overlapping ranges are added."""
+    ranges = sorted(pieces)
+    if len(ranges) == 1:
+        return pieces[ranges[0]], (ranges[0],)
+    if all(a[1] <= b[0] for a, b in pairwise(ranges)):
+        tensors = [pieces[key] for key in ranges]
+        batch = max(tensor.shape[0] for tensor in tensors)
+        if any(tensor.shape[0] != batch for tensor in tensors):
+            tensors = [tensor.expand(batch, -1, -1) for tensor in tensors]
+        return torch.cat(tensors, dim=-1), _merged(ranges)
+    start, stop = ranges[0][0], max(key[1] for key in ranges)
+    batch = max(tensor.shape[0] for tensor in pieces.values())
+    some = pieces[ranges[0]]
+    total = some.new_zeros(batch, some.shape[1], stop - start)
+    for low, high in ranges:
+        total[..., low - start : high - start] += pieces[low, high]
+    return total, ((start, stop),)
+
+
+def _merged(ranges: Sequence[tuple[int, int]]) -> Ranges:
+    merged = [ranges[0]]
+    for start, stop in ranges[1:]:
+        if merged[-1][1] == start:
+            merged[-1] = merged[-1][0], stop
+        else:
+            merged.append((start, stop))
+    return tuple(merged)
 
 
 @dataclass
-class Unrolled:
-    """The relaxed network as far as it is built: products by (layer, t)."""
+class Backward:
+    """The network as far as it is relaxed: what each step turns a coefficient into.
 
-    layers: list[LayerWeights]
+    relaxed: nonlinear steps by number, one dictionary per relaxation that is followed. charge: for affine steps that
+    enter other sums, the rounding of their substitution per unit and size of a coefficient, (batch, units, 1).
+    """
+
+    steps: Sequence[Step]
+    weights: Weights
     inputs: PreparedInput
-    output: dict[Node, RelaxedProduct] = field(default_factory=dict)
-    input: dict[Node, RelaxedProduct] = field(default_factory=dict)
-    forget: dict[Node, RelaxedProduct] = field(default_factory=dict)
+    relaxed: tuple[dict[int, RelaxedStep], ...]
+    block_bytes: int
+    charge: dict[int, Tensor] = field(default_factory=dict)
     magnitude: float = 1.0
+    _operations: list[int] = field(default_factory=list)
+    _widest: int = 1
 
-    def lower_bounds(self, forms: Forms, last: int) -> Tensor:
-        """Lower bounds (batch, spec) of the forms; no state later than frame `last` may occur in them."""
-        batch, size = forms.constant.shape[0], self._block_size(forms.rows())
-        blocks = (slice(start, start + size) for start in range(0, batch, size))
-        return torch.cat([self._block(forms.part(samples), samples, last) for samples in blocks])
+    def __post_init__(self) -> None:
+        total = 0
+        for step in self.steps:
+            read = 0 if not isinstance(step, Affine) else sum(term.source.size for term in step.terms)
+            total += 8 * step.size * (read + 8)
+            self._operations.append(total)
+            self._widest = max(self._widest, step.size)
 
-    def _block_size(self, rows: int) -> int:
-        center = self.inputs.center
-        widest = max(max(4 * w.hidden, w.weight_ih.shape[1]) for w in self.layers)
-        memory = BLOCK_BYTES.get(center.device.type, BLOCK_BYTES_ELSEWHERE)
-        return max(1, memory // (rows * widest * center.element_size()))
-
-    def _block(self, forms: Forms, samples: slice, last: int) -> Tensor:
-        inputs = self.inputs.part(samples)
-        for t in range(last, -1, -1):
-            for layer in range(len(self.layers) - 1, -1, -1):
-                self._substitute(forms, (layer, t), samples, inputs)
-        return forms.constant - self.underflow(last)
+    def lower_bounds(self, forms: Forms, last: int, which: int = 0) -> Tensor:
+        """Lower bounds (batch, spec) of the forms by relaxation `which`; they hold no step later than `last`."""
+        batch, rows = forms.constant.shape[0], forms.rows()
+        row_size = self._widest * self.inputs.center.element_size()
+        rows_at_once = min(rows, max(1, self.block_bytes // row_size))
+        size = max(1, self.block_bytes // (row_size * rows_at_once))
+        blocks = []
+        for start in range(0, batch, size):
+            samples = slice(start, start + size)
+            parts = [
+                self._block(forms.select(samples, slice(first, first + rows_at_once)), samples, last, which)
+                for first in range(0, rows, rows_at_once)
+            ]
+            blocks.append(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
     def underflow(self, last: int) -> float:
         """What all underflows of one pass can add up to: the number of operations times `tiny` times a magnitude."""
-        units = sum(8 * w.hidden * (w.hidden + w.weight_ih.shape[1] + 8) for w in self.layers)
-        return tiny(self.inputs.center.dtype) * (last + 1) * units * (1 + self.magnitude)
+        return tiny(self.inputs.center.dtype) * self._operations[last] * (1 + self.magnitude)
 
-    def _substitute(self, forms: Forms, node: Node, samples: slice, inputs: PreparedInput) -> None:
-        layer, t = node
-        before = (layer, t - 1)
-        on_hidden, on_cell = forms.hidden.pop(node, None), forms.cell.pop(node, None)
-        on_output = None
-        if on_hidden is not None:
-            product = self.output[node].part(samples)
-            positive = on_hidden >= 0
-            on_output = choose(positive, on_hidden, product.v_lower, product.v_upper)
-            through = choose(positive, on_hidden, product.z_lower, product.z_upper)
-            on_cell = through if on_cell is None else on_cell + through
-            forms.constant = forms.constant + _constants(on_hidden, product.const_lower, product.const_upper)
-        if on_cell is None:
+    def _block(self, forms: Forms, samples: slice, last: int, which: int) -> Tensor:
+        inputs = self.inputs.part(samples)
+        frames: dict[int, Tensor] = {}
+        relaxed = self.relaxed[which]
+        for number in range(last, -1, -1):
+            pieces = forms.pieces.pop(number, None)
+            if pieces is None:
+                continue
+            step = self.steps[number]
+            coefficients, ranges = joined(pieces)
+            if isinstance(step, Affine):
+                self._affine(forms, number, step, coefficients, ranges, samples)
+            elif isinstance(step, Input):
+                rows = _whole(coefficients, ranges, step.size)
+                if inputs.per_frame:
+                    forms.constant = forms.constant + inputs.concretize(rows, step.t)
+                else:
+                    frames[step.t] = rows
+            else:
+                rows = _whole(coefficients, ranges, step.size)
+                _nonlinear(forms, relaxed[number].select(samples), rows)
+        if frames:
+            forms.constant = forms.constant + inputs.concretize_all(frames)
+        return forms.constant - self.underflow(last)
+
+    def _affine(
+        self, forms: Forms, number: int, step: Affine, coefficients: Tensor, ranges: Ranges, samples: slice
+    ) -> None:
+        charge = self.charge.get(number)
+        if charge is not None:
+            size = _whole(coefficients, ranges, step.size).abs()
+            forms.constant = forms.constant - (size @ charge[samples])[..., 0]
+        for term in step.terms:
+            self.through(forms, step, term, coefficients, ranges)
+
+    def through(self, forms: Forms, step: Affine, term: Term, coefficients: Tensor, ranges: Ranges) -> None:
+        """Add what the coefficients on an affine step put on the source of one of its terms."""
+        columns, rows = _overlap(term, ranges)
+        if not rows:
             return
-        gates = self._through_cell(forms, node, on_cell, samples)
-        if on_output is not None:
-            gates.append(on_output)
-        stacked = torch.cat(gates, dim=-1)
-        weights = self.layers[layer]
-        has_forget, has_output = node in self.forget, on_output is not None
-        if t > 0:
-            forms.add_hidden(before, stacked @ _gate_rows(weights.weight_hh, has_forget, has_output))
-        onto_input = stacked @ _gate_rows(weights.weight_ih, has_forget, has_output)
-        if layer > 0:
-            forms.add_hidden((layer - 1, t), onto_input)
-        else:
-            forms.constant = forms.constant + inputs.concretize(onto_input, t)
-
-    def _through_cell(self, forms: Forms, node: Node, on_cell: Tensor, samples: slice) -> list[Tensor]:
-        """Substitute c_t; returns the coefficients on its gates in the order i, (f), g."""
-        positive = on_cell >= 0
-        product = self.input[node].part(samples)
-        on_input = choose(positive, on_cell, product.v_lower, product.v_upper)
-        on_candidate = choose(positive, on_cell, product.z_lower, product.z_upper)
-        lower, upper = product.const_lower, product.const_upper
-        gates = [on_input, on_candidate]
-        if node in self.forget:
-            forget = self.forget[node].part(samples)
-            on_forget = choose(positive, on_cell, forget.v_lower, forget.v_upper)
-            forms.cell[node[0], node[1] - 1] = choose(positive, on_cell, forget.z_lower, forget.z_upper)
-            lower, upper = lower + forget.const_lower, upper + forget.const_upper
-            gates = [on_input, on_forget, on_candidate]
-        forms.constant = forms.constant + _constants(on_cell, lower, upper)
-        return gates
+        part = coefficients if columns == slice(0, coefficients.shape[-1]) else coefficients[..., columns]
+        if term.weight is not None:
+            forms.add(term.source, part @ self.weights.rows(step.name, term.weight, rows))
+            return
+        if term.divisor != 1:
+            part = part / term.divisor
+        offset = 0
+        for start, stop in rows:
+            forms.add(term.source.part(start, stop - start), part[..., offset : offset + stop - start])
+            offset += stop - start
 
 
-def _constants(coefficients: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    positive, negative = coefficients.clamp(min=0), coefficients.clamp(max=0)
-    return (positive @ lower + negative @ upper)[..., 0]
+def _overlap(term: Term, ranges: Ranges) -> tuple[slice, Ranges]:
+    """Which of the coefficients (those of `ranges`, side by side) meet the term, and which of its rows."""
+    first, last, offset = None, 0, 0
+    rows = []
+    for start, stop in ranges:
+        low, high = max(start, term.row), min(stop, term.row + term.rows)
+        if low < high:
+            if first is None:
+                first = offset + low - start
+            last = offset + high - start
+            rows.append((low - term.row, high - term.row))
+        offset += stop - start
+    return slice(first or 0, last), tuple(rows)
 
 
-def _gate_rows(weight: Tensor, has_forget: bool, has_output: bool) -> Tensor:
-    """The rows of the stacked weights whose gates have coefficients."""
-    hidden = weight.shape[0] // 4
-    blocks = weight.view(4, hidden, -1)
-    kept = [I, *([F] if has_forget else []), G, *([O] if has_output else [])]
-    if len(kept) == 4:
-        return weight
-    return blocks[kept].reshape(len(kept) * hidden, -1)
+def _whole(coefficients: Tensor, ranges: Ranges, size: int) -> Tensor:
+    """The coefficients of all units of a step, zero where there are none."""
+    if ranges == ((0, size),):
+        return coefficients
+    total = coefficients.new_zeros(*coefficients.shape[:-1], size)
+    offset = 0
+    for start, stop in ranges:
+        total[..., start:stop] = coefficients[..., offset : offset + stop - start]
+        offset += stop - start
+    return total
+
+
+def _nonlinear(forms: Forms, step: RelaxedStep, coefficients: Tensor) -> None:
+    positive = coefficients >= 0
+    for part in step.parts:
+        forms.add(part.v, choose(positive, coefficients, part.v_lower, part.v_upper))
+        if part.z is not None and part.z_lower is not None and part.z_upper is not None:
+            forms.add(part.z, choose(positive, coefficients, part.z_lower, part.z_upper))
+    above, below = coefficients.clamp(min=0), coefficients.clamp(max=0)
+    forms.constant = forms.constant + (above @ step.const_lower + below @ step.const_upper)[..., 0]

@@ -32,6 +32,22 @@ def _monotone(function, box: Box, floor: float) -> Box:  # type: ignore[no-untyp
     )
 
 
+def relu(box: Box) -> Box:
+    """The image under max(v, 0). Exact."""
+    return Box(box.lower.clamp(min=0.0), box.upper.clamp(min=0.0))
+
+
+def image(kind: str, v: Box, z: Box | None) -> Box:
+    """The image of a nonlinearity, by its kind."""
+    if kind == "sigmoid_times_tanh":
+        assert z is not None
+        return multiply(sigmoid(v), tanh(z))
+    if kind == "sigmoid_times_identity":
+        assert z is not None
+        return multiply(sigmoid(v), z)
+    return {"sigmoid": sigmoid, "tanh": tanh, "relu": relu}[kind](v)
+
+
 def multiply(a: Box, b: Box) -> Box:
     """The product: least and greatest of the four corner products."""
     corners = torch.stack((a.lower * b.lower, a.lower * b.upper, a.upper * b.lower, a.upper * b.upper))

@@ -1,38 +1,46 @@
-"""The order of work: boxes and planes frame by frame and layer by layer, then the specification rows.
+"""The order of work: boxes and planes step by step, then the specification rows.
 
 Method card
     Claim      `bound(...)`.lower <= C F(x) + d on the whole input set; every box contains its variable.
     Source     POPQORN (Ko et al. 2019), algorithm of section 3.4; boxes intersected with interval arithmetic.
-    Order      for t, for layer: pre-activations (back-substitution), planes of the input and forget
-               products, cell state (back-substitution), planes of the output product.
+    Order      the steps of the tape: an affine step that nonlinearities read and a state that they read are bounded by
+               back-substitution; a nonlinear step gets its planes as soon as its arguments are bounded.
+    Several    with several relaxations each box is the intersection over all of them, and each row the best of them.
     Shapes     batch first everywhere; lower (batch, spec).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from gpu_engine.bounds import BoundedProduct, Box
-from gpu_engine.cells.lstm import Charge, F, G, I, LayerWeights, O, relax
+from gpu_engine.bounds import BoundedProduct, Box, PlanePair
+from gpu_engine.cells.unroll import unroll
 from gpu_engine.errors import NumericalError, SoundnessFault, SpecificationError
+from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.propagation import interval
-from gpu_engine.propagation.backward import Forms, Unrolled
-from gpu_engine.propagation.concretize import PreparedInput, prepare
+from gpu_engine.propagation.backward import Backward, Forms
+from gpu_engine.propagation.concretize import prepare
+from gpu_engine.propagation.constants import AffineConstants
+from gpu_engine.propagation.relaxed import Argument, relax
+from gpu_engine.propagation.usage import only_inputs, usage_of
+from gpu_engine.propagation.weights import Ranges, Weights
+from gpu_engine.relaxations.curves import CURVES
 from gpu_engine.relaxations.products import PRODUCTS
-from gpu_engine.relaxations.rules import SlopeRule
+from gpu_engine.relaxations.registry import Relaxation
 from gpu_engine.rounding import gamma, tiny
-from gpu_engine.spec import FrameBalls, Specification
+from gpu_engine.spec import Specification
+from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, View
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Lower bounds of the specification rows (batch, spec) and every relaxed product behind them."""
+    """Lower bounds of the specification rows (batch, spec) and every relaxed nonlinearity behind them."""
 
     lower: Tensor
     products: tuple[BoundedProduct, ...]
@@ -40,24 +48,29 @@ class Bounds:
 
 def bound(
     model: RecurrentClassifier,
-    inputs: FrameBalls,
+    inputs: InputSet,
     specification: Specification,
-    rule: SlopeRule,
+    relaxations: Relaxation | Sequence[Relaxation],
     *,
     dtype: torch.dtype,
+    block_bytes: int | None = None,
 ) -> Bounds:
-    """Lower bounds of C F(x) + d over the input set, on the device of `inputs.center`."""
+    """Lower bounds of C F(x) + d over the input set, on the device of `inputs.center`.
+
+    block_bytes: memory for the coefficients of one block of back-substitution; results do not depend on it.
+    """
     if inputs.center.shape[2] != model.input_size:
         raise SpecificationError(
             f"frames have {inputs.center.shape[2]} values, the model reads {model.input_size} per frame"
         )
-    if specification.C.shape[2] != model.classes or len(inputs) != specification.C.shape[0]:
+    outputs = model.outputs(inputs.center.shape[1])
+    if specification.C.shape[2] != outputs or len(inputs) != specification.C.shape[0]:
         raise SpecificationError(
-            f"specification rows have shape {tuple(specification.C.shape)}, "
-            f"they need ({len(inputs)}, spec, {model.classes})"
+            f"specification rows have shape {tuple(specification.C.shape)}, they need ({len(inputs)}, spec, {outputs})"
         )
+    several = (relaxations,) if isinstance(relaxations, Relaxation) else tuple(relaxations)
     with torch.no_grad(), full_precision_products():
-        return _Run(model, prepare(inputs, dtype), rule, dtype).run(specification)
+        return _Run(model, inputs, several, dtype, block_bytes).run(specification)
 
 
 @contextlib.contextmanager
@@ -71,130 +84,239 @@ def full_precision_products() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-@dataclass
 class _Run:
-    model: RecurrentClassifier
-    inputs: PreparedInput
-    rule: SlopeRule
-    dtype: torch.dtype
-    hidden: dict[tuple[int, int], Box] = field(default_factory=dict)
-    cell: dict[tuple[int, int], Box] = field(default_factory=dict)
-    products: list[BoundedProduct] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        device = self.inputs.center.device
-        self.weights = [LayerWeights.of(layer, self.dtype, device) for layer in self.model.layers]
-        self.net = Unrolled(self.weights, self.inputs)
+    def __init__(
+        self,
+        model: RecurrentClassifier,
+        inputs: InputSet,
+        relaxations: tuple[Relaxation, ...],
+        dtype: torch.dtype,
+        block_bytes: int | None,
+    ) -> None:
+        self.inputs = prepare(inputs, dtype)
+        self.relaxations, self.dtype = relaxations, dtype
         self.batch, self.time = self.inputs.center.shape[:2]
-        widest = max(w.hidden for w in self.weights)
-        # Roundings in the longest sum that any constant or coefficient takes part in: a matrix product over the
-        # gates, a concretization over the inputs, the dot products of one step, and one addition per
-        # step; 64 for the elementwise rest, casts of the weights included.
-        terms = 8 * widest + 4 * self.model.input_size + 8 * self.time * len(self.weights) + 64
-        self.gamma = gamma(terms, self.dtype)
-        self.lost = terms * tiny(self.dtype)
+        self.device = self.inputs.center.device
+        self.tape = unroll(model, self.time)
+        self.usage = usage_of(self.tape)
+        self.weights = Weights(dtype, self.device)
+        self.net = Backward(
+            self.tape.steps,
+            self.weights,
+            self.inputs,
+            tuple({} for _ in relaxations),
+            block_bytes or default_block_bytes(self.device),
+        )
+        self.gamma, self.lost = self._rounding()
         self.net.magnitude = max(1.0, float((self.inputs.center.abs() + self.inputs.magnitude()).max()))
+        self.state = _State()
+        self.constants = AffineConstants(
+            self.tape.steps, self.weights, self.inputs, self.state.constant, self.state.size, self.state.box
+        )
+        self.products: list[BoundedProduct] = []
+
+    def _rounding(self) -> tuple[float, float]:
+        """(relative rounding of every sum, what underflow can lose in one of them)."""
+        values = self.inputs.summands
+        # Roundings in the longest sum that any constant or coefficient takes part in: products over the units of a
+        # step, a chain of affine steps, the sums over all readers of a step, a concretization over the inputs, one
+        # addition per step; 64 for the elementwise rest, casts of the weights included. Lemma `charged_rounding`.
+        usage = self.usage
+        terms = 2 * usage.widest + 2 * usage.chain + 4 * usage.readers + 4 * values + 4 * len(self.tape.steps) + 64
+        return gamma(terms, self.dtype), terms * tiny(self.dtype)
 
     def run(self, specification: Specification) -> Bounds:
-        for t in range(self.time):
-            for layer in range(len(self.weights)):
-                self._frame(layer, t)
+        for number, step in enumerate(self.tape.steps):
+            if isinstance(step, Input):
+                self._input(number, step)
+            elif isinstance(step, Affine):
+                self._affine(number, step)
+            else:
+                self._nonlinear(number, step)
         lower = self._specification(specification)
         _require_finite("the bound of the specification", lower)
         return Bounds(lower, tuple(self.products))
 
-    # one frame of one layer
+    # the three kinds of steps
 
-    def _frame(self, layer: int, t: int) -> None:
-        constant, size = self._gate_constants(layer, t)
+    def _input(self, number: int, step: Input) -> None:
+        center, box = self.inputs.center[:, step.t], self.inputs.box
+        self.state.constant[number] = center
+        self.state.size[number] = center.abs() + self.inputs.magnitude()[:, step.t]
+        self.state.box[number] = Box(box.lower[:, step.t], box.upper[:, step.t])
+
+    def _affine(self, number: int, step: Affine) -> None:
+        own, constant, size = self.constants.of(step)
+        self.state.constant[number], self.state.size[number] = constant, size
         self.net.magnitude = max(self.net.magnitude, float(size.max()))
-        gates = self._gate_boxes(layer, t, constant, size)
-        hidden = self.weights[layer].hidden
-        part = [slice(k * hidden, (k + 1) * hidden) for k in range(4)]
-        box = [Box(gates.lower[:, p], gates.upper[:, p]) for p in part]
-        node = (layer, t)
+        if number in self.usage.entered:
+            self.net.charge[number] = (self.gamma * size)[..., None]
+        if number not in self.usage.first_reader:
+            return  # outputs: nobody needs their box
+        name = _name(step)
+        slack = self.gamma * size + self.net.underflow(number)
+        # Frames enter every procedure in the same way: once, over the input set itself.
+        low, high = self._from_frames(step)
+        plain = self._interval(step, own + low, own + high, slack)
+        used = self.usage.arguments.get(number)
+        if used is not None and not only_inputs(step, self.tape.steps):
+            plain = self._tightened(
+                name, plain, used, self._affine_forms(number, step, used, constant, slack, low, high)
+            )
+        self.state.box[number] = self._checked(name, plain)
 
-        cell = interval.multiply(interval.sigmoid(box[I]), interval.tanh(box[G]))
-        previous = self.cell.get((layer, t - 1))
-        if previous is not None:
-            cell = interval.add(cell, interval.multiply(interval.sigmoid(box[F]), previous))
-        in_pair = self._planes("sigmoid_times_tanh", "input", node, box[I], box[G])
-        charge = Charge(size[:, part[I]], size[:, part[G]], cell.magnitude(), self.gamma, self.lost)
-        self.net.input[node] = relax(in_pair, constant[:, part[I]], constant[:, part[G]], charge)
-        if previous is not None:
-            pair = self._planes("sigmoid_times_identity", "forget", node, box[F], previous)
-            charge = Charge(size[:, part[F]], previous.magnitude(), cell.magnitude(), self.gamma, self.lost)
-            self.net.forget[node] = relax(pair, constant[:, part[F]], None, charge)
-        self.net.magnitude = max(self.net.magnitude, float(cell.magnitude().max()))
+    def _nonlinear(self, number: int, step: Nonlinear) -> None:
+        images = [self._image(part) for part in step.parts]
+        plain = images[0]
+        for image in images[1:]:
+            plain = interval.add(plain, image)
+        name = _name(step)
+        out = plain.magnitude()
+        self.net.magnitude = max(self.net.magnitude, float(out.max()))
+        for relaxed, relaxation in zip(self.net.relaxed, self.relaxations, strict=True):
+            pairs = []
+            for part in step.parts:
+                pair = self._planes(relaxation, part, step)
+                z = None if part.z is None else self._argument(part.z)
+                pairs.append((pair, self._argument(part.v), z, part.negate))
+            relaxed[number] = relax(pairs, out, self.gamma, self.lost)
+        used = self.usage.arguments.get(number)
+        if used is not None:
+            plain = self._tightened(name, plain, used, self._state_forms(number, step, used))
+        self.state.box[number] = self._checked(name, plain)
 
-        cell = self._tighten(f"cell state of layer {layer}, frame {t}", cell, self._cell_bounds(node))
-        self.cell[node] = cell
-        self.hidden[node] = interval.multiply(interval.sigmoid(box[O]), interval.tanh(cell))
-        pair = self._planes("sigmoid_times_tanh", "output", node, box[O], cell)
-        charge = Charge(size[:, part[O]], cell.magnitude(), self.hidden[node].magnitude(), self.gamma, self.lost)
-        self.net.output[node] = relax(pair, constant[:, part[O]], None, charge)
+    def _argument(self, view: View) -> Argument:
+        units = slice(view.start, view.stop)
+        constant = self.state.constant.get(view.step)
+        size = self.state.size.get(view.step)
+        if size is None:
+            size = self.state.box[view.step].magnitude()
+        return Argument(view, None if constant is None else constant[:, units], size[:, units])
 
-    def _planes(self, kind: str, name: str, node: tuple[int, int], v: Box, z: Box):  # type: ignore[no-untyped-def]
-        pair = self.rule(PRODUCTS[kind], v, z)
+    def _box(self, view: View, negate: bool = False) -> Box:
+        box = self.state.box[view.step]
+        low, high = box.lower[:, view.start : view.stop], box.upper[:, view.start : view.stop]
+        return Box(-high, -low) if negate else Box(low, high)
+
+    def _image(self, part: Nonlinearity) -> Box:
+        z = None if part.z is None else self._box(part.z)
+        return interval.image(part.kind, self._box(part.v, part.negate), z)
+
+    def _planes(self, relaxation: Relaxation, part: Nonlinearity, step: Nonlinear) -> PlanePair:
+        v = self._box(part.v, part.negate)
+        if part.z is not None:
+            z = self._box(part.z)
+            pair = relaxation.product(PRODUCTS[part.kind], v, z)
+        else:
+            zero = torch.zeros_like(v.lower)
+            z = Box(zero, zero)
+            pair = relaxation.curve(CURVES[part.kind], v)
         for plane in (pair.lower, pair.upper):
-            for part in (plane.slope_v, plane.slope_z, plane.offset):
-                _require_finite(f"a plane of the {name} product of layer {node[0]}, frame {node[1]}", part)
-        self.products.append(BoundedProduct(kind, name, node[0], node[1], v, z, pair))
+            for values in (plane.slope_v, plane.slope_z, plane.offset):
+                _require_finite(f"a plane of the {part.name} of {_name(step)}", values)
+        place = step.place
+        self.products.append(BoundedProduct(part.kind, part.name + place.suffix, place.layer, place.t, v, z, pair))
         return pair
 
-    # boxes of the gates
+    # boxes
 
-    def _gate_constants(self, layer: int, t: int) -> tuple[Tensor, Tensor]:
-        """The part of the gates that is no variable, and the sum of all their absolute terms; (batch, 4 hidden)."""
-        w = self.weights[layer]
-        size = w.abs_bias.expand(self.batch, -1)
-        if t > 0:
-            size = size + self.hidden[layer, t - 1].magnitude() @ w.abs_hh.T
-        if layer > 0:
-            size = size + self.hidden[layer - 1, t].magnitude() @ w.abs_ih.T
-            return w.bias.expand(self.batch, -1), size
-        center = self.inputs.center[:, t]
-        size = size + (center.abs() + self.inputs.magnitude()[:, t]) @ w.abs_ih.T
-        return center @ w.weight_ih.T + w.bias, size
-
-    def _gate_boxes(self, layer: int, t: int, constant: Tensor, size: Tensor) -> Box:
-        w = self.weights[layer]
-        slack = self.gamma * size + self.net.underflow(t)
-        # What both procedures share: the input of the first layer enters exactly.
-        low = high = constant
-        if layer == 0:
-            low = low + self.inputs.concretize(w.weight_ih[None], t)
-            high = high - self.inputs.concretize(-w.weight_ih[None], t)
-        if t == 0 and layer == 0:
-            return self._checked(f"gates of layer {layer}, frame {t}", Box(low - slack, high + slack))
-
-        interval_low, interval_high = low, high
-        forms = Forms(torch.zeros_like(constant[:, :1]))
-        for weight, below in ((w.weight_hh, (layer, t - 1)), (w.weight_ih, (layer - 1, t))):
-            if min(below) < 0:
+    def _from_frames(self, step: Affine) -> tuple[Tensor, Tensor]:
+        """Least and greatest value of what the frames add to an affine step beyond their centers, (batch, size)."""
+        low = high = torch.zeros(self.batch, step.size, dtype=self.dtype, device=self.device)
+        for term in step.terms:
+            source = self.tape.steps[term.source.step]
+            if not isinstance(source, Input):
                 continue
-            image = interval.linear(weight, self.hidden[below])
-            interval_low, interval_high = interval_low + image.lower, interval_high + image.upper
-            forms.add_hidden(below, torch.cat((weight, -weight))[None])
-        both = self.net.lower_bounds(forms, t)
-        count = constant.shape[1]
-        back = Box(low + both[:, :count] - slack, high - both[:, count:] + slack)
-        return self._tighten(
-            f"gates of layer {layer}, frame {t}",
-            Box(interval_low - slack, interval_high + slack),
-            back,
-        )
+            rows = self._rows_of(step, term, ((0, step.size),))
+            both = self.inputs.concretize_all({source.t: torch.cat((rows, -rows))[None]})
+            low, high = low + both[:, : step.size], high - both[:, step.size :]
+        return low, high
 
-    def _cell_bounds(self, node: tuple[int, int]) -> Box:
-        hidden = self.weights[node[0]].hidden
-        eye = torch.eye(hidden, dtype=self.dtype, device=self.inputs.center.device)
-        forms = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=eye.device))
-        forms.cell[node] = torch.cat((eye, -eye))[None]
-        both = self.net.lower_bounds(forms, node[1])
-        return Box(both[:, :hidden], -both[:, hidden:])
+    def _interval(self, step: Affine, low: Tensor, high: Tensor, slack: Tensor) -> Box:
+        for term in step.terms:
+            source = self.tape.steps[term.source.step]
+            if isinstance(source, Input):
+                continue
+            box = self._box(term.source)
+            if term.weight is not None:
+                image = interval.linear(self.weights.cast(step.name, term.weight), box)
+            elif term.divisor > 0:
+                image = Box(box.lower / term.divisor, box.upper / term.divisor)
+            else:
+                image = Box(box.upper / term.divisor, box.lower / term.divisor)
+            rows = slice(term.row, term.row + term.rows)
+            if term.rows == step.size:
+                low, high = low + image.lower, high + image.upper
+            else:
+                low, high = low.clone(), high.clone()
+                low[:, rows] += image.lower
+                high[:, rows] += image.upper
+        return Box(low - slack, high + slack)
 
-    def _tighten(self, name: str, plain: Box, back: Box) -> Box:
-        return self._checked(name, plain.intersect(back))
+    def _affine_forms(
+        self, number: int, step: Affine, used: Ranges, constant: Tensor, slack: Tensor, low: Tensor, high: Tensor
+    ) -> Iterator[Box]:
+        """Boxes of the used units by back-substitution, one per relaxation."""
+        forms: dict[View, Tensor] = {}
+        shared = False
+        for term in step.terms:
+            frame = self.inputs.per_frame and isinstance(self.tape.steps[term.source.step], Input)
+            if frame and self.usage.first_reader[term.source.step] == number:
+                shared = True  # nobody before read this frame: its share is known already
+                continue
+            rows = self._rows_of(step, term, used)
+            rows = torch.cat((rows, -rows))[None]
+            forms[term.source] = forms[term.source] + rows if term.source in forms else rows
+        fixed, pad = _pick(constant, used), _pick(slack, used)
+        bottom, top = (fixed + _pick(low, used), fixed + _pick(high, used)) if shared else (fixed, fixed)
+        count = fixed.shape[1]
+        for which in range(len(self.relaxations)):
+            start = Forms(torch.zeros_like(fixed[:, :1]))
+            for view, rows in forms.items():
+                start.add(view, rows)
+            both = self.net.lower_bounds(start, number - 1, which)
+            yield Box(bottom + both[:, :count] - pad, top - both[:, count:] + pad)
+
+    def _state_forms(self, number: int, step: Nonlinear, used: Ranges) -> Iterator[Box]:
+        """Boxes of the used units of a nonlinear step by back-substitution, one per relaxation."""
+        eye = torch.eye(step.size, dtype=self.dtype, device=self.device)
+        rows = torch.cat([eye[start:stop] for start, stop in used]) if used != ((0, step.size),) else eye
+        count = rows.shape[0]
+        for which in range(len(self.relaxations)):
+            start = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=self.device))
+            start.add(View(number, 0, step.size), torch.cat((rows, -rows))[None])
+            both = self.net.lower_bounds(start, number, which)
+            yield Box(both[:, :count], -both[:, count:])
+
+    def _rows_of(self, step: Affine, term, used: Ranges) -> Tensor:  # type: ignore[no-untyped-def]
+        """The rows of the used units on the source of a term, (units, source size)."""
+        if term.weight is not None:
+            weight = self.weights.cast(step.name, term.weight)
+        else:
+            weight = torch.eye(term.source.size, dtype=self.dtype, device=self.device) / term.divisor
+        if term.row == 0 and weight.shape[0] == step.size:
+            whole = weight
+        else:
+            whole = weight.new_zeros(step.size, weight.shape[1])
+            whole[term.row : term.row + weight.shape[0]] = weight
+        if used == ((0, step.size),):
+            return whole
+        return torch.cat([whole[start:stop] for start, stop in used])
+
+    def _tightened(self, name: str, plain: Box, used: Ranges, boxes: Iterator[Box]) -> Box:
+        """The plain box, its used units intersected with the others."""
+        part = Box(_pick(plain.lower, used), _pick(plain.upper, used))
+        for box in boxes:
+            part = self._checked(name, part.intersect(box))
+        if used == ((0, plain.lower.shape[1]),):
+            return part
+        lower, upper = plain.lower.clone(), plain.upper.clone()
+        offset = 0
+        for start, stop in used:
+            lower[:, start:stop] = part.lower[:, offset : offset + stop - start]
+            upper[:, start:stop] = part.upper[:, offset : offset + stop - start]
+            offset += stop - start
+        return Box(lower, upper)
 
     def _checked(self, name: str, box: Box) -> Box:
         _require_finite(f"the box of the {name}", box.lower)
@@ -211,22 +333,55 @@ class _Run:
     # the specification
 
     def _specification(self, specification: Specification) -> Tensor:
-        device = self.inputs.center.device
-        rows64 = specification.C.to(device) @ self.model.head_weight.to(device)
-        constant64 = specification.C.to(device) @ self.model.head_bias.to(device) + specification.d.to(device)
-        top = (len(self.weights) - 1, self.time - 1)
-        rows, constant = rows64.to(self.dtype), constant64.to(self.dtype)
-        magnitude = self.hidden[top].magnitude()
-        # The products C W and C b are rounded too: charge them like every other coefficient.
-        abs_c = specification.C.abs().to(device=device, dtype=self.dtype)
-        abs_w = self.model.head_weight.abs().to(device=device, dtype=self.dtype)
-        abs_b = self.model.head_bias.abs().to(device=device, dtype=self.dtype)
-        terms = (abs_c @ (magnitude @ abs_w.T)[..., None])[..., 0] + abs_c @ abs_b
-        terms = terms + specification.d.abs().to(device=device, dtype=self.dtype)
-        spec_gamma = gamma(self.model.classes + 64, self.dtype) + self.gamma
-        forms = Forms(constant - spec_gamma * terms)
-        forms.add_hidden(top, rows)
-        return self.net.lower_bounds(forms, self.time - 1)
+        rows = specification.C.to(device=self.device, dtype=self.dtype)
+        constant = specification.d.to(device=self.device, dtype=self.dtype)
+        # The cast, and every sum that the constant takes part in; the outputs' own are charged to their steps.
+        constant = constant - self.gamma * constant.abs()
+        columns, first = [], 0
+        for view in self.tape.outputs:
+            part = rows[..., first : first + view.size]
+            fixed = self.state.constant[view.step][:, view.start : view.stop, None]
+            constant = constant + (part @ fixed)[..., 0]
+            columns.append((view, part))
+            first += view.size
+        best: Tensor | None = None
+        for which in range(len(self.relaxations)):
+            forms = Forms(constant)
+            for view, part in columns:
+                forms.add(view, part)
+            lower = self.net.lower_bounds(forms, len(self.tape.steps) - 1, which)
+            best = lower if best is None else torch.maximum(best, lower)
+        assert best is not None
+        return best
+
+
+@dataclass
+class _State:
+    """By step: the constant part of its value, the sum of its absolute terms, (batch, units); and its box."""
+
+    constant: dict[int, Tensor] = field(default_factory=dict)
+    size: dict[int, Tensor] = field(default_factory=dict)
+    box: dict[int, Box] = field(default_factory=dict)
+
+
+def default_block_bytes(device: torch.device) -> int:
+    """Memory for a block of coefficients where the user sets none."""
+    from gpu_engine.propagation.backward import BLOCK_BYTES, BLOCK_BYTES_ELSEWHERE
+
+    return BLOCK_BYTES.get(device.type, BLOCK_BYTES_ELSEWHERE)
+
+
+def _pick(values: Tensor, used: Ranges) -> Tensor:
+    """Some units of (batch, units), in order."""
+    if used == ((0, values.shape[1]),):
+        return values
+    return torch.cat([values[:, start:stop] for start, stop in used], dim=1)
+
+
+def _name(step: Step) -> str:
+    place = step.place
+    name = "input" if isinstance(step, Input) else step.name
+    return f"{name} of layer {place.layer}, frame {place.t}{place.suffix}"
 
 
 def _require_finite(what: str, value: Tensor) -> None:

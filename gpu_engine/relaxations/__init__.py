@@ -1,1 +1,1 @@
-"""Bounding planes: exact offsets per nonlinearity, and named rules for the slopes."""
+"""Relaxations: bounding planes and lines with exact offsets, and named ways to choose their slopes."""

@@ -1,4 +1,4 @@
-"""What every exact offset shares: picking the largest candidate, mirroring, and the rounding slack."""
+"""What all exact offsets share: picking the largest candidate, mirroring, and the rounding slack."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gpu_engine.bounds import Box, Plane, PlanePair
+from gpu_engine.relaxations.s_curve import CurveMaximum
 from gpu_engine.rounding import OFFSET_UNITS, tiny, unit_roundoff
 
 
@@ -34,6 +35,12 @@ def largest(candidates: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Maximum:
     return Maximum(value, v, z)
 
 
+def larger(first: CurveMaximum, second: CurveMaximum) -> CurveMaximum:
+    """The larger of two, elementwise. NaN wins, so that it is seen later."""
+    better = ~(second.value <= first.value)
+    return CurveMaximum(torch.where(better, second.value, first.value), torch.where(better, second.at, first.at))
+
+
 def rounding_slack(v: Box, z: Box, slope_v: Tensor, slope_z: Tensor, g_magnitude: Tensor) -> Tensor:
     """What rounding can take away from a computed offset, lemma `offset_rounding`.
 
@@ -47,6 +54,21 @@ def rounding_slack(v: Box, z: Box, slope_v: Tensor, slope_z: Tensor, g_magnitude
     dtype = v.lower.dtype
     # Underflows: at most `tiny` each, in a factor of a slope or of a coordinate.
     factors = 1 + v_reach + z_reach + slope_v.abs() + slope_z.abs()
+    return OFFSET_UNITS * (unit_roundoff(dtype) * terms + tiny(dtype) * factors)
+
+
+def curve_slack(v: Box, slope: Tensor, magnitude: Tensor) -> Tensor:
+    """What rounding can take away from the offset of a line over a curve, lemma `curve_rounding`.
+
+    Every term of every candidate is at most `magnitude`, the largest |phi(v)|, or `|slope v|`, and a tangent's slope
+    times a width is at most `(1 + |slope|) width`, for |phi'| <= 1.
+    """
+    width = v.upper - v.lower
+    reach = v.magnitude() + width
+    terms = magnitude + width + slope.abs() * reach
+    dtype = v.lower.dtype
+    # Underflows: at most `tiny` each, in a factor of a slope or of a coordinate.
+    factors = 1 + reach + slope.abs()
     return OFFSET_UNITS * (unit_roundoff(dtype) * terms + tiny(dtype) * factors)
 
 

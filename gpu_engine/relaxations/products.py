@@ -10,12 +10,16 @@ from torch import Tensor
 
 from gpu_engine.bounds import Box
 from gpu_engine.relaxations import sigmoid_times_identity, sigmoid_times_tanh
+from gpu_engine.relaxations.curves import CURVES, Curve
 from gpu_engine.relaxations.offsets import UpperMaximum
 
 
 @dataclass(frozen=True)
 class Product:
-    """sigmoid(v) g(z): its exact maxima against planes, its value, and what slope rules need of g."""
+    """sigmoid(v) g(z): its exact maxima against planes, its value, and what choices of slopes need of g.
+
+    curve: g as a row of CURVES; None for the identity, which is a line.
+    """
 
     kind: str
     upper_maximum: UpperMaximum
@@ -24,6 +28,7 @@ class Product:
     g_value: Callable[[Tensor], Tensor]
     g_slope: Callable[[Tensor], Tensor]
     chord_slope: Callable[[Box], Tensor]
+    curve: Curve | None
 
 
 PRODUCTS: Final[Mapping[str, Product]] = {
@@ -35,9 +40,10 @@ PRODUCTS: Final[Mapping[str, Product]] = {
         module.g_value,
         module.g_slope,
         module.chord_slope,
+        curve,
     )
-    for kind, module in (
-        ("sigmoid_times_identity", sigmoid_times_identity),
-        ("sigmoid_times_tanh", sigmoid_times_tanh),
+    for kind, module, curve in (
+        ("sigmoid_times_identity", sigmoid_times_identity, None),
+        ("sigmoid_times_tanh", sigmoid_times_tanh, CURVES["tanh"]),
     )
 }

@@ -22,7 +22,7 @@ from torch import Tensor
 
 
 class CurveMaximum(NamedTuple):
-    """value >= max of the curve on the interval; at: a point of the interval; sigma: its sigmoid/tanh."""
+    """value >= max of the curve minus the line on the interval; at: a point where it is nearly attained."""
 
     value: Tensor
     at: Tensor

@@ -1,11 +1,12 @@
 """Is the specification proved on the input set? One pass of bounds, in chunks of samples.
 
-Chunks change nothing but memory and speed: samples do not interact (tested: batch = loop).
+Chunks change nothing but memory and speed: samples do not interact (tested: batch = loop). Sequences of different
+lengths are bounded length by length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,33 +14,43 @@ from torch import Tensor
 
 from gpu_engine.bounds import BoundedProduct
 from gpu_engine.errors import SpecificationError
+from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
+from gpu_engine.propagation.memory import Budget, budget
 from gpu_engine.propagation.schedule import bound
-from gpu_engine.relaxations.rules import DEFAULT_RULE, RULES, SlopeRule
-from gpu_engine.spec import FrameBalls, Specification
+from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS, Relaxation
+from gpu_engine.spec import Specification
 
-# Called with the slice of samples and the relaxed products behind their bounds.
-ProductSink = Callable[[slice, tuple[BoundedProduct, ...]], None]
+# Called with the positions of the samples (batch,) and the relaxed nonlinearities behind their bounds.
+ProductSink = Callable[[Tensor, tuple[BoundedProduct, ...]], None]
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to compute. relaxation: a named slope rule. dtype: 'float64' or 'float32'. chunk: samples per pass."""
+    """How to compute.
 
-    relaxation: str = DEFAULT_RULE
+    relaxation: a named relaxation, or 'best' of several starts. dtype: 'float64' or 'float32'. chunk: samples per pass
+    at most. memory: bytes that a pass may use for bounds, or None; results do not depend on it.
+    """
+
+    relaxation: str = DEFAULT_RELAXATION
     dtype: str = "float64"
     device: str = "cpu"
     chunk: int = 100
+    memory: int | None = None
 
     def __post_init__(self) -> None:
-        if self.relaxation not in RULES:
-            raise SpecificationError(f"relaxation {self.relaxation!r} is not known; known: {', '.join(sorted(RULES))}")
+        if self.relaxation != "best" and self.relaxation not in RELAXATIONS:
+            known = ", ".join((*sorted(RELAXATIONS), "best"))
+            raise SpecificationError(f"relaxation {self.relaxation!r} is not known; known: {known}")
         if self.dtype not in DTYPES:
             raise SpecificationError(f"dtype {self.dtype!r} is not supported; choose one of {', '.join(DTYPES)}")
         if self.chunk < 1:
             raise SpecificationError(f"chunk is {self.chunk}; give at least one sample per pass")
+        if self.memory is not None and self.memory < 1:
+            raise SpecificationError(f"memory is {self.memory} bytes; give a positive number")
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
@@ -48,19 +59,18 @@ class Options:
             ) from error
 
     @property
-    def rule(self) -> SlopeRule:
-        return RULES[self.relaxation]
+    def relaxations(self) -> tuple[Relaxation, ...]:
+        """The relaxations to follow; several for 'best'."""
+        names = BEST if self.relaxation == "best" else (self.relaxation,)
+        return tuple(RELAXATIONS[name] for name in names)
 
 
 @dataclass(frozen=True)
 class Certified:
-    """lower (batch, spec): lower bounds of the rows; margin (batch,): the least of them; proved: margin > 0."""
+    """lower (batch, spec): lower bounds of the rows; margin (batch,): what they say of the question; proved: > 0."""
 
     lower: Tensor
-
-    @property
-    def margin(self) -> Tensor:
-        return self.lower.amin(dim=1)
+    margin: Tensor
 
     @property
     def proved(self) -> Tensor:
@@ -69,29 +79,56 @@ class Certified:
 
 def certify(
     model: RecurrentClassifier,
-    inputs: FrameBalls,
+    inputs: InputSet,
     specification: Specification,
     options: Options | None = None,
     sink: ProductSink | None = None,
+    lengths: Tensor | None = None,
 ) -> Certified:
-    """Lower bounds of every row of C F(x) + d over the input set; proved where all are positive.
+    """Lower bounds of every row of C F(x) + d over the input set; proved where the question's margin is positive.
 
-    Inputs and specification stay as they are; results come back on the CPU in float64.
+    Inputs and specification stay as they are; results come back on the CPU in float64. lengths (batch,): how many
+    frames of each sequence count, for ragged batches; the frames behind them are not read.
     Raises SpecificationError for shapes that do not fit and NumericalError on overflow.
     """
     options = options or Options()
     device = torch.device(options.device)
-    lower = []
-    for start in range(0, len(inputs), options.chunk):
-        part = slice(start, min(start + options.chunk, len(inputs)))
-        bounds = bound(
-            model,
-            inputs.select(part).to(device),
-            specification.select(part),
-            options.rule,
-            dtype=DTYPES[options.dtype],
-        )
-        lower.append(bounds.lower.to(device="cpu", dtype=torch.float64))
-        if sink is not None:
-            sink(part, bounds.products)
-    return Certified(torch.cat(lower))
+    dtype = DTYPES[options.dtype]
+    lower = torch.zeros(specification.C.shape[:2], dtype=torch.float64)
+    for time, samples in _by_length(len(inputs), inputs.time, lengths):
+        plan = budget(model, time, dtype, device, options.memory, len(options.relaxations))
+        for index in _chunks(samples, options.chunk, plan):
+            part = inputs.select(index)
+            bounds = bound(
+                model,
+                (part if time == inputs.time else part.first_frames(time)).to(device),
+                specification.select(index),
+                options.relaxations,
+                dtype=dtype,
+                block_bytes=plan.block_bytes,
+            )
+            lower[index] = bounds.lower.to(device="cpu", dtype=torch.float64)
+            if sink is not None:
+                sink(index, bounds.products)
+    return Certified(lower, specification.margins(lower))
+
+
+def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[int, Tensor]]:
+    """The lengths that occur and the samples that have them."""
+    if lengths is None:
+        yield time, torch.arange(batch)
+        return
+    if lengths.shape != (batch,):
+        raise SpecificationError(f"lengths have shape {tuple(lengths.shape)}; they need one per sample, ({batch},)")
+    wrong = (lengths < 1) | (lengths > time)
+    if bool(wrong.any()):
+        index = int(wrong.nonzero()[0, 0])
+        raise SpecificationError(f"lengths[{index}] is {int(lengths[index])}; the data has 1 to {time} frames")
+    for length in torch.unique(lengths).tolist():
+        yield int(length), (lengths == length).nonzero()[:, 0]
+
+
+def _chunks(samples: Tensor, chunk: int, plan: Budget) -> Iterator[Tensor]:
+    size = chunk if plan.samples is None else max(1, min(chunk, plan.samples))
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]

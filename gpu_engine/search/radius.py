@@ -6,7 +6,8 @@ Method card
     Source     POPQORN (Ko et al. 2019), section 4 (bisection on the radius).
     Departure  instead of halving, the margin at both ends is interpolated (the Illinois variant of
                regula falsi), which needs about half as many evaluations; samples run in one batch, each with a
-               bracket of its own, and drop out when their bracket is narrow enough.
+               bracket of its own, and drop out when their bracket is narrow enough; where the interpolation keeps
+               falling on one side, the bracket is halved.
     Sound?     yes. Tight? up to `tolerance`, unless the bounds are not monotone: then a larger radius may be provable.
     Shapes     center (batch, time, input), direction (batch, time), results (batch,).
 """
@@ -20,17 +21,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpu_engine.errors import SpecificationError
+from gpu_engine.errors import NumericalError, SpecificationError
+from gpu_engine.inputs import Boxes, Clip, FrameBalls, InputSet, SequenceBall
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search.certify import Options, certify
-from gpu_engine.spec import FrameBalls, Specification
+from gpu_engine.spec import Specification
 
 # Where the search begins, as a share of the largest radius; it doubles or shrinks from there.
 FIRST_SHARE = 2.0**-7
 # A proposal keeps this share of the bracket away from both ends, so that the bracket always shrinks.
 KEEP_OFF = 0.05
-# No bracket needs more: each evaluation removes at least KEEP_OFF of it, mostly far more.
-MAX_EVALUATIONS = 60
+# So many outcomes on one side in a row, and the bracket is halved: a margin that jumps, or is infinite, misleads any
+# interpolation.
+PATIENCE = 3
+# A bound on the time: a bracket is halved in every PATIENCE + 1 evaluations at least, mostly far sooner.
+MAX_EVALUATIONS = 200
+
+Margins = Callable[[Tensor, Tensor], Tensor]
+"""Positions of samples (n,) int64 and a radius for each (n,) float64 -> margins (n,) float64, positive where proved."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Radii:
 
     proved: the largest radius with a proof, 0 where not even the input itself is proved (then failed is 0, too).
     failed: the smallest radius above it that was tried without success, inf where the largest
-    allowed radius was proved.
+    allowed radius was proved or where nothing can move.
     margin: least row at `proved`. evaluations: bounds computed, over all samples.
     """
 
@@ -58,50 +66,42 @@ class _Bracket:
     high: Tensor
     high_weight: Tensor
     last_side: Tensor
+    repeats: Tensor  # outcomes on that side in a row
 
 
-def certified_radius(
-    model: RecurrentClassifier,
-    center: Tensor,
-    direction: Tensor,
-    specification: Specification,
-    *,
-    p: float = math.inf,
-    clip: tuple[float, float] | None = None,
-    largest: float | None = None,
+def search_radius(
+    margins: Margins,
+    batch: int,
+    largest: float,
     tolerance: float = 1e-3,
-    options: Options | None = None,
     progress: Callable[[int], None] | None = None,
+    movable: Tensor | None = None,
 ) -> Radii:
-    """Search r so that the frame balls with radii r * direction[b, t] are proved.
+    """Search the largest radius with a positive margin, for every sample by itself.
 
-    largest: no radius above this is tried; by default the width of the clip range, or 8 times the largest data value.
-    tolerance: the bracket's width relative to its upper end. progress: called with the number of samples that finished.
+    margins: the question at given radii; sets must grow with the radius. largest: no radius above this is tried.
+    tolerance: the bracket's width relative to its upper end. progress: called with the number of samples that
+    finished. movable (batch,) bool: False for samples whose set is the same at every radius, which need no search.
+    Raises SpecificationError, and NumericalError if a margin is not a number.
     """
-    options = options or Options()
     if not 0 < tolerance < 1:
         raise SpecificationError(f"tolerance is {tolerance}; give a number between 0 and 1, say 0.001")
-    if direction.shape != center.shape[:2] or bool((direction < 0).any()):
-        raise SpecificationError(
-            f"direction has shape {tuple(direction.shape)}; "
-            f"it needs one weight >= 0 per sample and frame, {tuple(center.shape[:2])}"
-        )
-    largest = largest_radius(center, p, clip) if largest is None else largest
     if not (largest > 0 and math.isfinite(largest)):
         raise SpecificationError(f"the largest radius to try is {largest}; give a positive number")
-
-    def margins(index: Tensor, radius: Tensor) -> Tensor:
-        balls = FrameBalls(center[index], radius[:, None] * direction[index], p, clip)
-        return certify(model, balls, specification.select(index), options).margin
-
-    batch = center.shape[0]
-    everything = torch.arange(batch)
     zero = torch.zeros(batch, dtype=torch.float64)
-    at_zero = margins(everything, zero)
+    at_zero = _asked(margins, torch.arange(batch), zero)
     bracket = _Bracket(
-        at_zero.clone(), zero, at_zero.clone(), torch.full_like(zero, math.inf), zero.clone(), zero.clone()
+        margin=at_zero.clone(),
+        low=zero.clone(),
+        low_weight=at_zero.clone(),
+        high=torch.full_like(zero, math.inf),
+        high_weight=zero.clone(),
+        last_side=zero.clone(),
+        repeats=zero.clone(),
     )
-    active = (at_zero > 0) & (direction.amax(1) > 0)
+    active = at_zero > 0
+    if movable is not None:
+        active = active & movable
     if progress is not None:
         progress(int((~active).sum()))
     guess = torch.full_like(zero, largest * FIRST_SHARE)
@@ -110,7 +110,7 @@ def certified_radius(
         index = active.nonzero()[:, 0]
         if len(index) == 0:
             break
-        found = margins(index, guess[index])
+        found = _asked(margins, index, guess[index])
         evaluations += len(index)
         _update(bracket, index, guess[index], found)
         narrow = torch.isfinite(bracket.high) & (bracket.high - bracket.low <= tolerance * bracket.high)
@@ -125,13 +125,159 @@ def certified_radius(
     return Radii(bracket.low, failed, bracket.margin, tolerance, evaluations)
 
 
-def largest_radius(center: Tensor, p: float, clip: tuple[float, float] | None) -> float:
+def certified_radius(
+    model: RecurrentClassifier,
+    center: Tensor,
+    direction: Tensor,
+    specification: Specification,
+    *,
+    p: float = math.inf,
+    clip: Clip | None = None,
+    clip_bound: str = "exact",
+    largest: float | None = None,
+    tolerance: float = 1e-3,
+    options: Options | None = None,
+    progress: Callable[[int], None] | None = None,
+    lengths: Tensor | None = None,
+) -> Radii:
+    """Search r so that the frame balls with radii r * direction[b, t] are proved.
+
+    largest: by default the width of the clip range, or 8 times the largest data value, see `largest_radius`. lengths
+    (batch,): how many frames count. Other arguments and errors: `search_radius`, `gpu_engine.inputs.FrameBalls`.
+    """
+    if direction.shape != center.shape[:2] or bool((direction < 0).any()):
+        raise SpecificationError(
+            f"direction has shape {tuple(direction.shape)}; "
+            f"it needs one weight >= 0 per sample and frame, {tuple(center.shape[:2])}"
+        )
+
+    def balls(index: Tensor, radius: Tensor) -> FrameBalls:
+        return FrameBalls(center[index], radius[:, None] * direction[index], p, clip, clip_bound)
+
+    largest = largest_radius(center, p, clip) if largest is None else largest
+    margins = _margins(model, balls, specification, options, lengths)
+    return search_radius(margins, len(center), largest, tolerance, progress, direction.amax(1) > 0)
+
+
+def certified_sequence_radius(
+    model: RecurrentClassifier,
+    center: Tensor,
+    specification: Specification,
+    *,
+    p: float = math.inf,
+    clip: Clip | None = None,
+    moves: Tensor | None = None,
+    clip_bound: str = "exact",
+    largest: float | None = None,
+    tolerance: float = 1e-3,
+    options: Options | None = None,
+    progress: Callable[[int], None] | None = None,
+    lengths: Tensor | None = None,
+) -> Radii:
+    """Search r so that one ball of radius r around the whole sequence is proved.
+
+    largest: by default a ball that holds every sequence of the clip range, see `largest_radius`. Other arguments
+    and errors: `search_radius`, `gpu_engine.inputs.SequenceBall`.
+    """
+
+    def ball(index: Tensor, radius: Tensor) -> SequenceBall:
+        return SequenceBall(center[index], radius, p, clip, None if moves is None else moves[index], clip_bound)
+
+    largest = largest_radius(center.flatten(1)[:, None], p, clip) if largest is None else largest
+    margins = _margins(model, ball, specification, options, lengths)
+    return search_radius(margins, len(center), largest, tolerance, progress, None if moves is None else moves.any(1))
+
+
+def certified_scale(
+    model: RecurrentClassifier,
+    boxes: Boxes,
+    specification: Specification,
+    *,
+    center: Tensor | None = None,
+    largest: float | None = None,
+    tolerance: float = 1e-3,
+    options: Options | None = None,
+    progress: Callable[[int], None] | None = None,
+    lengths: Tensor | None = None,
+) -> Radii:
+    """Search s so that the boxes, scaled by s about a point of theirs, are proved. s = 1 are the boxes themselves.
+
+    center (batch, time, input): the point that stays, by default the midpoint. largest: by default the scale at which
+    the widest side is 8 times the largest data value. Other arguments and errors: `search_radius`.
+    """
+    center = boxes.center if center is None else center
+    if center.shape != boxes.lower.shape or bool(((center < boxes.lower) | (center > boxes.upper)).any()):
+        raise SpecificationError(
+            f"the boxes cannot be scaled about a center of shape {tuple(center.shape)} unless it lies in them; "
+            f"give a point of every box, {tuple(boxes.lower.shape)}"
+        )
+
+    def scaled(index: Tensor, scale: Tensor) -> Boxes:
+        return scaled_boxes(boxes.select(index), center[index], scale)
+
+    width = (boxes.upper - boxes.lower).amax((1, 2))
+    if largest is None:
+        largest = largest_radius(center, math.inf, None) / (float(width.max()) or 1.0)
+    margins = _margins(model, scaled, specification, options, lengths)
+    return search_radius(margins, len(center), largest, tolerance, progress, width > 0)
+
+
+def scaled_boxes(boxes: Boxes, center: Tensor, scale: Tensor) -> Boxes:
+    """center + scale * (boxes - center), rounded outward: it holds the exact scaled box, and at scale 1 the boxes.
+
+    center (batch, time, input), a point of each box; scale (batch,) >= 0. Every operation is monotone, also rounded,
+    so a smaller scale gives a smaller box. Sides that end at the center stay there, exactly.
+    """
+    factor = scale[:, None, None]
+
+    def reach(distance: Tensor) -> Tensor:
+        grown = _above(factor * _above(distance))
+        return torch.where((distance > 0) & (factor > 0), grown, 0.0)
+
+    under, over = reach(center - boxes.lower), reach(boxes.upper - center)
+    lower = torch.where(under > 0, -_above(under - center), center)
+    upper = torch.where(over > 0, _above(center + over), center)
+    return Boxes(lower, upper)
+
+
+def largest_radius(center: Tensor, p: float, clip: Clip | None) -> float:
     """The radius beyond which nothing is tried: its l_p ball holds every frame of the clip range.
 
     Without a clip range: of a cube of 8 times the largest value of center (batch, time, input), at least 8.
     """
     span = clip[1] - clip[0] if clip is not None else 8 * max(1.0, float(center.abs().max()))
     return float(span * center.shape[2] ** (1 / p))
+
+
+def _margins(
+    model: RecurrentClassifier,
+    family: Callable[[Tensor, Tensor], InputSet],
+    specification: Specification,
+    options: Options | None,
+    lengths: Tensor | None,
+) -> Margins:
+    chosen = options or Options()
+
+    def margins(index: Tensor, radius: Tensor) -> Tensor:
+        some = None if lengths is None else lengths[index]
+        return certify(model, family(index, radius), specification.select(index), chosen, lengths=some).margin
+
+    return margins
+
+
+def _asked(margins: Margins, index: Tensor, radius: Tensor) -> Tensor:
+    found = margins(index, radius)
+    if bool(torch.isnan(found).any()):
+        place = int(torch.isnan(found).nonzero()[0, 0])
+        raise NumericalError(
+            f"sample {int(index[place])}: the margin at radius {radius[place].item()} is not a number; "
+            "nothing is claimed"
+        )
+    return found
+
+
+def _above(x: Tensor) -> Tensor:
+    return torch.nextafter(x, torch.full_like(x, math.inf))
 
 
 def _update(bracket: _Bracket, index: Tensor, radius: Tensor, found: Tensor) -> None:
@@ -147,6 +293,7 @@ def _update(bracket: _Bracket, index: Tensor, radius: Tensor, found: Tensor) -> 
     bracket.high[index] = torch.where(proved, bracket.high[index], radius)
     bracket.high_weight[index] = torch.where(proved, high_weight, found)
     bracket.last_side[index] = side
+    bracket.repeats[index] = torch.where(repeated, bracket.repeats[index] + 1, 1.0)
 
 
 def _propose(bracket: _Bracket, largest: float) -> Tensor:
@@ -154,6 +301,9 @@ def _propose(bracket: _Bracket, largest: float) -> Tensor:
     width = high - low
     share = bracket.low_weight / (bracket.low_weight - bracket.high_weight)
     share = torch.nan_to_num(share, nan=0.5).clamp(KEEP_OFF, 1 - KEEP_OFF)
+    # Nothing is known of the order of magnitude yet while the lower end is 0.
+    halving = torch.where(low > 0, 0.5, KEEP_OFF)
+    share = torch.where(bracket.repeats >= PATIENCE, halving, share)
     inside = low + share * width
     growing = (2 * low).clamp(max=largest)
     return torch.where(torch.isinf(high), growing, inside)

@@ -8,6 +8,9 @@ Let y satisfy L(x) <= y <= U(x) for all values considered, L and U affine in ear
 (iv)  If two boxes contain a variable, so does their intersection.
 (v)   An LSTM frame is three such products: c = sigmoid(f) c' + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c);
       substituting h and then c, whose coefficient is the sum of its own and of what h passes on, is such a chain.
+(vi)  1 - sigmoid(z) = sigmoid(-z), so a GRU's update (1 - sigmoid(z)) tanh(n) + sigmoid(z) h' is a sum of two such
+      products; a plane a v + b z + c over v = -w is the plane -a w + b z + c over w.
+(vii) max(a, b) = a + relu(b - a).
 Shapes: elementwise; sums over units follow term by term.
 """
 
@@ -112,21 +115,55 @@ def _rest(upper_from: int = -1) -> list[str]:
     return proof.steps
 
 
+def _gru(mirror: int = -1, larger: int = 1) -> list[str]:
+    """(vi) and (vii)."""
+    proof = Proof()
+    w, z, a, b, c = sp.symbols("w z a b c", real=True)
+    proof.by("1 - sigmoid(w) = sigmoid(-w)", identity, 1 - 1 / (1 + sp.exp(-w)), 1 / (1 + sp.exp(-(mirror * w))))
+    v = sp.Symbol("v", real=True)
+    mirrored = _mirrored_plane(a, b, c)
+    proof.by(
+        "the code's plane over -v",
+        identity,
+        (a * v + b * z + c).subs(v, mirror * w),
+        mirrored[0] * w + mirrored[1] * z + mirrored[2],
+    )
+    low, more = sp.symbols("low more", positive=True)
+    for name, first, second in (("b above a", low, low + more), ("a above b", low + more, low)):
+        rise = second - first if name == "b above a" else sp.Integer(0)
+        largest = second if name == "b above a" else first
+        proof.by(f"max = a + relu(b - a), {name}", identity, first + larger * rise, largest)
+    return proof.steps
+
+
+def _mirrored_plane(a: Expr, b: Expr, c: Expr) -> Slopes:
+    from gpu_engine.bounds import Plane
+    from gpu_engine.propagation.relaxed import _mirrored
+
+    plane = _mirrored(Plane(a, b, c))
+    return plane.slope_v, plane.slope_z, plane.offset
+
+
 LEMMA = Lemma(
     name="back_substitution",
     statement=__doc__,
     source="POPQORN (Ko et al. 2019), theorem A.3; DeepPoly (Singh et al. 2019), CROWN (Zhang et al. 2018)",
     code=(
-        "gpu_engine.propagation.backward:Unrolled.lower_bounds",
-        "gpu_engine.cells.lstm:choose",
+        "gpu_engine.propagation.backward:Backward.lower_bounds",
+        "gpu_engine.propagation.relaxed:choose",
+        "gpu_engine.propagation.relaxed:relax",
+        "gpu_engine.cells.gru:gru",
+        "gpu_engine.cells.unroll:unroll",
         "gpu_engine.bounds:Box.intersect",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py"),
-    check=lambda: _step() + _lstm() + _rest(),
+    check=lambda: _step() + _lstm() + _gru() + _rest(),
     controls={
         "the upper plane for a positive coefficient": lambda: _step(swapped=True),
         "the same in an LSTM frame": lambda: _lstm(swapped=True),
         "the coefficient that h passes to c is forgotten": lambda: _lstm(sum_coefficients=False),
+        "the plane over -v is not mirrored": lambda: _gru(mirror=1),
+        "max(a, b) = a - relu(b - a)": lambda: _gru(larger=-1),
         "upper bound = lower bound of minus the row": lambda: _rest(upper_from=1),
     },
 )

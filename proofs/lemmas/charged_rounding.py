@@ -1,21 +1,25 @@
-"""The rounding of back-substitution is covered by gamma times the absolute terms, folded into the offsets.
+"""The rounding of back-substitution is covered by gamma times the absolute terms.
 
 (i)   A coefficient computed as A + d instead of A changes a form by at most |d| |x| <= |d| M for |x| <= M. So treat
       every COMPUTED coefficient as exact and charge, at each substitution, only what that substitution rounds.
-(ii)  Substituting a variable with computed coefficient A by a plane (a, b, c) over gates v = W x + w, z: the exact
-      form has the atoms A a W_ij x_j, A a w_i, A b z (or A b W_ij x_j, A b w_i), A c. Each computed atom is the exact
-      one times a factor in I_k, or enters a running constant through k roundings, so all errors together are at most
+(ii)  Substituting a nonlinear step with computed coefficient A by planes (a, b, c) over arguments v = W x + w, z:
+      the exact form has the atoms A a W_ij x_j, A a w_i, A b z (or A b W_ij x_j, A b w_i), A c. Each computed atom is
+      the exact one times a factor in I_k, or enters a running constant through k roundings, so all errors are at most
 
           gamma_K sum_units |A| (|a| S_v + |b| S_z + |c|),   S_v >= |W| |x| + |w|,  S_z likewise (or |z|),
 
-      K the largest k. Norms are no sums of atoms, but r ||d||_q <= sum_j |d_j| M_j for a ball inside |x_j| <= M_j. (A
-      ball that grew by rounding its centre to float32 sticks out by less than it grew: that part needs no charge.)
-(iii) With hidden size H, n inputs, T frames, L layers, K <= N - K'/4, where gamma_N is the charge of the code
-      (`terms` of `_Run.__post_init__`) and K' counts the roundings of the charge itself. For N u < 1/4 (else `gamma`
-      raises) gamma_N (1-u)^K' >= gamma_K: charging gamma_N (|a| S_v + |b| S_z + |c| + M_out) is enough.
+      K the largest k. An affine step that enters another sum, y = W x + w with computed coefficient B, likewise:
+      gamma_K |B| S_y, charged to the row. Norms are no sums of atoms, but r ||d||_q <= sum_j |d_j| M_j for a ball
+      inside |x_j| <= M_j. (A ball that grew by rounding its centre to float32 sticks out by less than it grew.)
+(iii) With steps of at most m units, S of them, chains of affine steps of at most Q roundings, at most r readers of a
+      step and n summands of a concretization (`PreparedInput.summands`, lemma `concretize_rounding`), K <= N - K'/4,
+      where gamma_N is the charge of the code (`terms` of `_Run._rounding`) and K' counts the roundings of the charge
+      itself. For N u < 1/4 (else `gamma` raises) gamma_N (1-u)^K' >= gamma_K: charging
+      gamma_N (|a| S_v + |b| S_z + |c| + M_out) is enough.
 (iv)  A bound whose value exceeds the magnitude S of its variable by far is rounded by more than gamma S, but loses
       against the interval bound, which does not.
-Not covered here: underflow (`Unrolled.underflow`). Model: `rounding_gamma`, matrix products as plain sums in the
+The list of atoms follows `propagation.backward`, `propagation.relaxed` and `propagation.schedule` by hand.
+Not covered here: underflow (`Backward.underflow`). Model: `rounding_gamma`, matrix products as plain sums in the
 engine's dtype (no TF32, no bfloat16).
 """
 
@@ -28,26 +32,26 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from gpu_engine.cells.lstm import _pad, relax
+from gpu_engine.propagation.relaxed import _pad, relax
 from gpu_engine.propagation.schedule import _Run
-from gpu_engine.rounding import ELEMENTARY_UNITS
+from gpu_engine.steps import MAX_PARTS
 from proofs.lemma import Lemma, LemmaError, Proof
 from proofs.tactics import Expr, equal, identity, nonnegative
 
-H, n, T, L = sp.symbols("H n T L", positive=True)
-SIZES = {H: (1, sp.oo), n: (1, sp.oo), T: (1, sp.oo), L: (1, sp.oo)}
-NAMES = {"widest": H, "self.model.input_size": n, "self.time": T, "len(self.weights)": L}
+m, n, Q, r, S = sp.symbols("m n Q r S", positive=True)
+SIZES = {m: (1, sp.oo), n: (1, sp.oo), Q: (1, sp.oo), r: (1, sp.oo), S: (1, sp.oo)}
+NAMES = {"usage.widest": m, "values": n, "usage.chain": Q, "usage.readers": r, "len(self.tape.steps)": S}
 
 
 def code_terms() -> Expr:
     """N: the expression assigned to `terms` in the code, with sizes as symbols."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(_Run.__post_init__)))
+    tree = ast.parse(textwrap.dedent(inspect.getsource(_Run._rounding)))
     found = [
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["terms"]
     ]
-    if len(found) != 1 or "self.gamma = gamma(terms, self.dtype)" not in inspect.getsource(_Run.__post_init__):
+    if len(found) != 1 or "return gamma(terms, self.dtype)," not in inspect.getsource(_Run._rounding):
         raise LemmaError("the code's charge is not gamma(terms) any more")
     return _evaluate(found[0])
 
@@ -74,49 +78,47 @@ def dot(length: Expr, *counts: Expr) -> Expr:
     return sum(counts, start=sp.Integer(0)) + length
 
 
-def running(adds: int = 3) -> Expr:
-    """Sums that one contribution to the running constant goes through: `adds` per frame and layer, and the ends."""
-    # one for the underflow, two for the shared part and the slack of the gates' boxes, one for the first constant
-    return adds * T * L + 4
+def running() -> Expr:
+    """Sums that one contribution to the running constant goes through: one per step, and the ends."""
+    # one for the underflow, two for the shared part and the slack of a step's box, one for the first constant
+    return S + 4
 
 
 CAST = sp.Integer(1)  # a float64 weight in the engine's dtype
-FUNCTION = sp.Integer(ELEMENTARY_UNITS)
+PARTS = sp.Integer(MAX_PARTS)  # constants of the parts of one nonlinear step, at most this many
 
 
-def atoms(adds: int = 3) -> dict[str, Expr]:
-    """Roundings of every kind of atom of one substitution, following `backward._substitute` and `lstm.relax`."""
-    slope = product()  # coefficient times slope
-    through = dot(4 * H, slope, CAST)  # stacked gates times the weights
-    # l_q norm: scaled by the largest entry (homogeneous, so one rounding), powers, sum, root, scale, radius; for a
-    # cut ball one more sum, with the part outside the ball, which has n + 2 roundings itself.
-    # The float exponents q and 1/q change the norm by n^(5u) at most, and log n <= n/2 (lemma `dual_norm`).
-    norm = 1 + dot(n, FUNCTION) + sp.Rational(5, 2) * n + FUNCTION + product() + product() + 1
-    constant = dot(H, product()) + 1 + running(adds)  # `_constants`, the two products' sum
-    gate = dot(n, CAST) + 3  # center times weights; biases: casts and sum, added
+def atoms() -> dict[str, Expr]:
+    """Roundings of every kind of atom of one substitution."""
+    slope = product() + r  # coefficient times slope, summed over the readers of the argument
+    through = dot(m, slope, CAST) + r  # times the weights, summed over the readers of the source
+    # One frame's least value, lemma `concretize_rounding`; frames that share a budget are added up before, at most S.
+    norm = sp.Rational(7, 2) * n + 20 + S
+    constant = dot(m, product()) + 1 + PARTS + running()  # both signs, the parts' sum
     return {
-        "hidden state of the frame before, or of the layer below": through + 1,
-        "input, least value over its set": through + norm + running(adds),
-        "input, part outside a cut ball": through + product(product()) + n + 1 + running(adds),
-        "cell state": slope + 1,
-        "constant of a gate": product(gate) + 3 + constant,
+        "a step behind an affine argument": through,
+        "an argument that is a step itself": slope,
+        "input, least value over its set": through + norm + running(),
+        "constant of an argument": product(Q) + 3 + constant,
         "offset": 3 + constant,
-        "boxes of the gates: constants": gate + running(adds),
-        "boxes of the gates: input": CAST + norm + running(adds),
-        "boxes of the gates: interval image": dot(H, CAST) + 1 + running(adds),
+        "affine step that enters a sum, its sources": dot(m, CAST) + r,
+        "affine step that enters a sum, input": dot(m, CAST) + r + norm + running(),
+        "outputs: their constants": CAST + dot(m, Q) + r + running(),
+        "boxes: constants": Q + running(),
+        "boxes: input": CAST + norm + Q + running(),
+        "boxes: interval image": dot(m, CAST) + Q + running(),
     }
 
 
 def charge_roundings() -> Expr:
-    """K': roundings of the charge itself: S, the pad, gamma in the engine's dtype, and what the pad goes through."""
-    size = dot(H, CAST) + dot(n, CAST) + 4
-    return size + 6 + dot(H, product()) + 1 + running()
+    """K': roundings of the charge itself: S_v, the pad, gamma in the engine's dtype, and what the pad goes through."""
+    return Q + 6 + PARTS + dot(m, product()) + 1 + running()
 
 
-def _counts(terms: Expr | None = None, adds: int = 3) -> list[str]:
+def _counts(terms: Expr | None = None) -> list[str]:
     proof = Proof()
     N, K_charge = code_terms() if terms is None else terms, charge_roundings()
-    for name, K in atoms(adds).items():
+    for name, K in atoms().items():
         proof.by(f"{name}: K + K'/4 <= N", nonnegative, N - K - K_charge / 4, SIZES)
     # gamma_N (1 - K' u) >= gamma_K for K <= N - K'/4 and N u < 1/4. With x = N u, y = K u, w = K' u (w <= 4 (x - y)):
     # x (1-w) (1-y) - y (1-x) = (x - y) - x w (1-y) >= (x - y) - w/4 >= 0.
@@ -141,8 +143,8 @@ def _charge(pad: Callable[[Expr, Expr, Expr, Expr], Expr] | None = None) -> list
     charged = A * (_code_pad(a, b, c, gamma, S_v, S_z, out) if pad is None else gamma * pad(a * S_v, b * S_z, c, out))
     proof.by("the code's pad covers all atoms", nonnegative, sp.expand(charged - errors), ranges)
     text = " ".join(inspect.getsource(relax).split())
-    proof.by("it is taken from the lower plane", equal, "const_lower - _pad(lower, charge)" in text, True)
-    proof.by("and added to the upper one", equal, "const_upper + _pad(upper, charge)" in text, True)
+    proof.by("it is taken from the lower plane", equal, "_constant(lower, v, z) - _pad(lower, charge)" in text, True)
+    proof.by("and added to the upper one", equal, "_constant(upper, v, z) + _pad(upper, charge)" in text, True)
     # A ball of radius r inside |x_j| <= M_j: sum_j |d_j| |x_j| <= sum_j |d_j| M_j, and r ||d||_q is such a value.
     # (iv): a lower bound far below -S, rounded, stays below -S: bound <= -2S, factor (1 - 2u) or (1 + 2u).
     S, u, far = sp.symbols("S u far", positive=True)
@@ -169,7 +171,7 @@ class _Size:
 
 def _code_pad(a: Expr, b: Expr, c: Expr, gamma: Expr, S_v: Expr, S_z: Expr, out: Expr) -> Expr:
     from gpu_engine.bounds import Plane
-    from gpu_engine.cells.lstm import Charge
+    from gpu_engine.propagation.relaxed import Charge
 
     return _pad(Plane(_Size(a), _Size(b), _Size(c)), Charge(S_v, S_z, out, gamma, 0))  # type: ignore[arg-type]
 
@@ -179,9 +181,9 @@ LEMMA = Lemma(
     statement=__doc__,
     source="Higham (2002), section 3.1; theory section 4, answer 1",
     code=(
-        "gpu_engine.cells.lstm:relax",
-        "gpu_engine.cells.lstm:Charge",
-        "gpu_engine.propagation.backward:Unrolled.lower_bounds",
+        "gpu_engine.propagation.relaxed:relax",
+        "gpu_engine.propagation.relaxed:Charge",
+        "gpu_engine.propagation.backward:Backward.lower_bounds",
         "gpu_engine.propagation.schedule:bound",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py"),
@@ -189,8 +191,10 @@ LEMMA = Lemma(
     controls={
         "the offset is not charged": lambda: _charge(pad=lambda v, z, c, out: v + z + out),
         "the gate v is not charged": lambda: _charge(pad=lambda v, z, c, out: z + c + out),
-        "4 H roundings, no inputs": lambda: _counts(terms=4 * H + 8 * T * L + 64),
-        "time is forgotten": lambda: _counts(terms=8 * H + 4 * n + 64),
-        "nine sums per frame and layer": lambda: _counts(adds=9),
+        "one rounding per unit of a step": lambda: _counts(terms=m + 2 * Q + 4 * r + 4 * n + 4 * S + 64),
+        "no inputs": lambda: _counts(terms=2 * m + 2 * Q + 4 * r + 4 * S + 64),
+        "chains of affine steps are forgotten": lambda: _counts(terms=2 * m + 4 * r + 4 * n + 4 * S + 64),
+        "steps are forgotten": lambda: _counts(terms=2 * m + 2 * Q + 4 * r + 4 * n + 64),
+        "one reader per step": lambda: _counts(terms=2 * m + 2 * Q + 4 * n + 4 * S + 64),
     },
 )

@@ -8,6 +8,10 @@ a'_i, a''_i of the sign of a_i. Then for all x in X
 (i)   a'' = 0 is the whole ball, a' = 0 the whole box; for a box alone (p = infinity) the bound is exact.
 (ii)  Tightness only: if |a'_i| = min(|a_i|, mu room_i^(p-1)) and the step x_i = room_i where the minimum is the
       second, (|a_i| / mu)^(1/(p-1)) where it is the first, has length r, the bound is attained by that x.
+(iii) So mu = (sum_free |a_i|^q / (r^p - sum_capped room_i^p))^(1/q). Coordinate i is capped while
+      mu <= |a_i| / room_i^(p-1), and the step's length falls with mu: sorting these numbers finds the capped ones.
+(iv)  p = 1: with |a'_i| = min(|a_i|, mu) and mu the coefficient in whose room the radius ends when it is spent on the
+      largest coefficients first, the bound is attained: that spending is a point of X.
 Shapes: a, x, room (input,).
 """
 
@@ -16,7 +20,7 @@ from __future__ import annotations
 import sympy as sp
 
 from proofs.lemma import Lemma, Proof
-from proofs.tactics import Expr, identity, nonnegative
+from proofs.tactics import Expr, identity, nonnegative, positive_by_assumptions
 
 x, a, A, room, short, k, mu, total = sp.symbols("x a A room short k mu total", positive=True)
 OO = sp.oo
@@ -71,16 +75,58 @@ def _tight(power: Expr = k) -> list[str]:
     return proof.steps
 
 
+def _multiplier(power: Expr = q) -> list[str]:
+    """power: of mu in the equation for the length of the step, true for q."""
+    proof = Proof()
+    capped, free, left = sp.symbols("capped free left", positive=True)
+    entry = ((a / mu) ** (1 / k)) ** p
+    proof.by(
+        "a free step to the p-th power is (|a_i|/mu)^q",
+        identity,
+        sp.expand_log(sp.log(entry), force=True),
+        sp.expand_log(sp.log((a / mu) ** power), force=True),
+    )
+    closed = (free / left) ** (1 / q)  # left = r^p - capped > 0
+    proof.by(
+        "mu in closed form makes the step as long as the radius",
+        identity,
+        sp.powsimp(capped + free * closed ** (-power), force=True),
+        capped + left,
+    )
+    proof.by("a free step falls with mu", positive_by_assumptions, -((a / mu) ** (1 / k)).diff(mu))
+    # capped: the free step would be longer than the room, (|a_i|/mu)^(1/k) = room at mu = |a_i| / room^k.
+    stop = (a / (a / room**k)) ** (1 / k)
+    proof.by("it reaches the room at mu = |a_i| / room^(p-1)", identity, sp.log(stop).expand(force=True), sp.log(room))
+    return proof.steps
+
+
+def _knapsack(spent: int = 1) -> list[str]:
+    """p = 1: a larger coefficient, then the one where the radius ends (mu = a). spent 0 forgets the first."""
+    proof = Proof()
+    larger, first, rest = sp.symbols("larger first rest", positive=True)
+    radius = spent * first + rest
+    # Smaller coefficients lie in a' and change nothing: max |a'| = a. |a''| = (larger, 0).
+    bound = radius * a + larger * first
+    spending = (a + larger) * first + a * rest  # the step (first, rest) has the length first + rest
+    proof.by("p = 1: the bound is attained", identity, bound, spending)
+    return proof.steps
+
+
 LEMMA = Lemma(
     name="clipped_ball",
     statement=__doc__,
     source="POPQORN (Ko et al. 2019), section 3.2; the cut to a valid range is ours",
-    code=("gpu_engine.propagation.concretize:PreparedInput.concretize",),
+    code=(
+        "gpu_engine.propagation.input_sets.norms:cut_ball",
+        "gpu_engine.propagation.input_sets.frame_balls:PreparedFrameBalls.concretize",
+    ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_concretize.py"),
-    check=lambda: _split() + _tight(),
+    check=lambda: _split() + _tight() + _multiplier() + _knapsack(),
     controls={
         "a split with opposite signs": lambda: _split(same_sign=False),
         "room on the other side": lambda: _split(side=-1),
         "a' = mu room^p": lambda: _tight(power=p),
+        "mu to the power p": lambda: _multiplier(power=p),
+        "radius spent without the larger coefficient": lambda: _knapsack(spent=0),
     },
 )

@@ -117,9 +117,9 @@ LEMMA = Lemma(
     statement=__doc__,
     source="POPQORN (Ko et al. 2019), section 3.2",
     code=(
-        "gpu_engine.propagation.concretize:dual_norm",
-        "gpu_engine.propagation.concretize:PreparedInput.concretize",
-        "gpu_engine.spec:dual_exponent",
+        "gpu_engine.propagation.input_sets.norms:dual_norm",
+        "gpu_engine.propagation.input_sets.norms:dual_exponent",
+        "gpu_engine.propagation.input_sets.frame_balls:PreparedFrameBalls.concretize",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_concretize.py"),
     check=lambda: _young() + _attained() + _ends() + _exponents() + _rounded_down(),

@@ -64,8 +64,14 @@ def _eliminate(monomial: Expr) -> Expr:
 
 def needed(module: ModuleType, dtype: torch.dtype, scale: Expr = 1) -> tuple[dict[Expr, Expr], dict[Expr, Expr]]:
     """What rounding can take, and what the slack (times scale) gives, by monomial; exact rationals."""
+    return loss_and_slack(*traced(module, dtype), dtype, scale)
+
+
+def loss_and_slack(
+    best: Traced, slack: Traced, dtype: torch.dtype, scale: Expr = 1
+) -> tuple[dict[Expr, Expr], dict[Expr, Expr]]:
+    """What rounding of `best + slack` can take, and what the slack (times scale) gives, by monomial."""
     u, eta = sp.Rational(unit_roundoff(dtype)), sp.Rational(tiny(dtype))
-    best, slack = traced(module, dtype)
     bounded_counts(max(longest(best.terms), longest(slack.terms)) + 2)
     loss = sp.Integer(0)
     for monomial, (coefficient, roundings) in best.terms.items():
@@ -80,10 +86,9 @@ def needed(module: ModuleType, dtype: torch.dtype, scale: Expr = 1) -> tuple[dic
     return _split(loss), _split(given)
 
 
-def _covered(module: ModuleType, dtype: torch.dtype, scale: Expr) -> None:
-    """Monomial by monomial."""
+def covered(loss: dict[Expr, Expr], given: dict[Expr, Expr], dtype: torch.dtype) -> None:
+    """Monomial by monomial, what is given is at least the loss."""
     u = sp.Rational(unit_roundoff(dtype))
-    loss, given = needed(module, dtype, scale)
     for monomial, amount in loss.items():
         there = given.get(monomial, sp.Integer(0))
         if not amount <= there:
@@ -96,7 +101,7 @@ def _derive(scale: Expr = 1) -> list[str]:
     proof = Proof()
     for name, module in MODULES.items():
         for dtype in (torch.float64, torch.float32):
-            proof.by(f"{name}, {dtype}: every monomial is covered", _covered, module, dtype, scale)
+            proof.by(f"{name}, {dtype}: every monomial is covered", covered, *needed(module, dtype, scale), dtype)
     return proof.steps
 
 

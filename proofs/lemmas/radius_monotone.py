@@ -1,10 +1,11 @@
 """What is proved for radius R is proved for every smaller radius: input sets are nested.
 
 Let X_r be any of: an l_p ball of radius r_t per frame; the same cut to a valid range; one ball around the whole
-sequence; a box grown by r. If r_t <= R_t for every frame, X_r lies in X_R. A property of all points of X_R is one of
-all points of X_r. So among radii that were tried the largest PROVED one may be reported, whatever was found for the
-others and whatever search proposed them: with proved radii r_1, ..., r_k the property holds for all r <= max r_i.
-It does not follow that a radius above a refused one is not provable, nor that a refused radius is unsafe.
+sequence; a box grown by r, or scaled by r about one of its points. If r_t <= R_t for every frame, X_r lies in X_R.
+A property of all points of X_R is one of all points of X_r. So among radii that were tried the largest PROVED one may
+be reported, whatever was found for the others and whatever search proposed them: with proved radii r_1, ..., r_k the
+property holds for all r <= max r_i. It does not follow that a radius above a refused one is not provable, nor that a
+refused radius is unsafe.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def _nested(grow: int = 1) -> list[str]:
     ranges = {r: (0, OO), more: (0, OO), inside: (0, r)}
     proof.by("distance <= r implies distance <= R", nonnegative, R - distance, ranges)
     proof.by("a coordinate of a box: centre + R - (centre + distance)", nonnegative, R - distance, ranges)
+    reach = sp.Symbol("reach", positive=True)  # how far a box extends beyond the point that stays
+    proof.by("a scaled box: R reach - r reach", nonnegative, (R - r) * reach, ranges | {reach: (0, OO)})
     # The valid range does not depend on r: x in ball(r) and in range implies x in ball(R) and in range.
     statement = sp.Implies(sp.Symbol("in_r"), sp.Symbol("in_R"))
     cut = sp.Implies(sp.And(sp.Symbol("in_r"), sp.Symbol("ok")), sp.And(sp.Symbol("in_R"), sp.Symbol("ok")))
@@ -53,8 +56,13 @@ LEMMA = Lemma(
     name="radius_monotone",
     statement=__doc__,
     source="theory section 1; POPQORN (Ko et al. 2019)",
-    code=("gpu_engine.spec:FrameBalls",),
-    tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py"),
+    code=(
+        "gpu_engine.inputs:FrameBalls",
+        "gpu_engine.inputs:SequenceBall",
+        "gpu_engine.search.radius:scaled_boxes",
+        "gpu_engine.search.radius:search_radius",
+    ),
+    tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py", "tests/engine/test_radius_search.py"),
     check=lambda: _nested() + _report(),
     controls={
         "larger sets inside smaller ones": lambda: _nested(grow=-1),

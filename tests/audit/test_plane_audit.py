@@ -8,7 +8,7 @@ import torch
 
 from gpu_engine.bounds import Box
 from gpu_engine.relaxations.products import PRODUCTS
-from gpu_engine.relaxations.rules import RULES
+from gpu_engine.relaxations.registry import RELAXATIONS
 from refcert.audit.plane_audit import Auditor, audit_planes
 from refcert.audit.plane_table import PlaneTable
 from refcert.kernel.claims import Status
@@ -19,7 +19,7 @@ def engine_planes(kind: str, count: int = 60, seed: int = 0) -> dict[str, np.nda
     rng = np.random.default_rng(seed)
     centre, half = rng.uniform(-5, 5, (2, count)), rng.uniform(0.05, 2.5, (2, count))
     v, z = (Box(torch.tensor(c - h), torch.tensor(c + h)) for c, h in zip(centre, half, strict=True))
-    pair = RULES["parallel"](PRODUCTS[kind], v, z)
+    pair = RELAXATIONS["parallel"].product(PRODUCTS[kind], v, z)
     columns = {
         "kind": np.full(2 * count, kind),
         "side": np.repeat(["lower", "upper"], count),

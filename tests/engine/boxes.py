@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from gpu_engine.bounds import Box
-from gpu_engine.model import LSTMLayer, RecurrentClassifier
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
 
 WIDTHS = (0.0, 1e-12, 1e-9, 1e-3, 0.1, 1.0, 5.0, 20.0, 200.0, 2000.0)
 CENTRES = (0.0, 0.1, 1.0, 4.0, 10.0, 40.0, 1000.0)
@@ -50,7 +50,7 @@ def points_of(box: Box, share: torch.Tensor) -> torch.Tensor:
 
 @st.composite
 def classifiers(draw, max_layers=2):
-    """A random LSTM classifier: sizes 1 to 8, weights from small to saturating."""
+    """A random plain LSTM classifier: sizes 1 to 8, weights from small to saturating (all kinds: `networks`)."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     inputs, classes = draw(st.integers(1, 8)), draw(st.integers(2, 5))
     scale = draw(st.sampled_from((0.1, 0.5, 1.0, 3.0, 30.0)))
@@ -58,7 +58,7 @@ def classifiers(draw, max_layers=2):
     for _ in range(draw(st.integers(1, max_layers))):
         hidden = draw(st.integers(1, 8))
         shapes = ((4 * hidden, below), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
-        layers.append(LSTMLayer(*(torch.tensor(rng.normal(0, scale, shape)) for shape in shapes)))
+        layers.append((Direction("lstm", *(torch.tensor(rng.normal(0, scale, shape)) for shape in shapes)),))
         below = hidden
-    head = torch.tensor(rng.normal(0, 1.0, (classes, below)))
-    return RecurrentClassifier(tuple(layers), head, torch.tensor(rng.normal(0, 0.3, classes)))
+    head = Dense(torch.tensor(rng.normal(0, 1.0, (classes, below))), torch.tensor(rng.normal(0, 0.3, classes)))
+    return RecurrentClassifier(tuple(layers), (head,))

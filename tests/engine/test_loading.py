@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gpu_engine.errors import ModelError
 from gpu_engine.loading import from_state_dict, load_model
-from gpu_engine.module_loading import from_module
+from tests.engine.modules import KINDS, Net, inputs_of, nets
 
 
 class Classifier(nn.Module):
@@ -80,10 +80,109 @@ def test_state_dicts_compute_what_pytorch_computes(prefix, **sizes):
     torch.testing.assert_close(from_state_dict(stored).logits(x), expected, rtol=0, atol=1e-12)
 
 
-@given(**SIZES)
-def test_modules_and_their_state_dicts_give_the_same_model(**sizes):
-    module = seeded(Classifier, **sizes)
-    assert from_module(module).digest() == from_state_dict(module.state_dict()).digest()
+@given(nets())
+def test_every_option_computes_what_pytorch_computes(module):
+    """Cells, layers, directions, biases, projections, layouts, start states, readouts, layers around, embedding."""
+    model = from_state_dict(module.state_dict(), structure=module.structure, readout=module.readout)
+    x, frames = inputs_of(module)
+    wanted = module(x).detach()
+    torch.testing.assert_close(model.logits(frames), wanted, rtol=1e-11, atol=1e-11 * (1 + wanted.abs().max().item()))
+    again = from_state_dict(module.state_dict(), structure=model.reading, readout=model.readout)
+    assert (again.digest(), again.reading) == (model.digest(), model.reading)
+
+
+@pytest.mark.parametrize("cell", KINDS)
+@pytest.mark.parametrize("words", [0, 7])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_plain_classifiers_need_no_structure(cell, words, bidirectional):
+    """[embedding] [one recurrent stack] [one head]; only a vanilla RNN has to say its nonlinearity."""
+    module = seeded(Net, cell, layers=2, words=words, bidirectional=bidirectional)
+    given = cell if cell.startswith("rnn") else None
+    model = from_state_dict(module.state_dict(), cell=given)
+    whole = from_state_dict(module.state_dict(), structure=module.structure, readout="final")
+    assert model.digest() == whole.digest()
+    assert from_state_dict(module.state_dict(), structure=model.reading).digest() == model.digest()
+    assert (model.embedding is not None) == bool(words)
+
+
+def test_three_blocks_may_be_either_gru():
+    module = seeded(Net, "gru")
+    plain, other = (from_state_dict(module.state_dict(), cell=cell) for cell in (None, "gru_reset_before"))
+    assert [model.layers[0][0].cell for model in (plain, other)] == ["gru", "gru_reset_before"]
+    assert plain.digest() != other.digest()
+    assert other.reading == "rnn:gru_reset_before head"
+
+
+def test_several_recurrent_layers_are_stacked_in_the_order_of_the_structure():
+    first, second = seeded(nn.GRU, 3, 4, batch_first=True), seeded(nn.LSTM, 4, 2, batch_first=True, seed=1)
+    head = seeded(nn.Linear, 2, 5, seed=2)
+    stored = {
+        f"{name}.{key}": v
+        for name, m in (("b", first), ("a", second), ("head", head))
+        for key, v in m.state_dict().items()
+    }
+    x = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wanted = head(second(first(x)[0])[0][:, -1]).detach()
+    torch.testing.assert_close(from_state_dict(stored, structure="b a head").logits(x), wanted, rtol=0, atol=1e-12)
+    with pytest.raises(ModelError, match=r"2 prefixes \('a', 'b'\); their order is not stored: give `structure`"):
+        from_state_dict(stored)
+
+
+def test_entries_without_prefix_are_called_a_dot():
+    lstm, head = seeded(nn.LSTM, 3, 4), seeded(nn.Linear, 4, 5)
+    stored = dict(lstm.state_dict()) | {f"head.{key}": value for key, value in head.state_dict().items()}
+    model = from_state_dict(stored)
+    assert model.reading == ". head"
+    assert from_state_dict(stored, structure=". head").digest() == model.digest()
+
+
+@pytest.mark.parametrize(
+    ("words", "shape", "embedded"),
+    [
+        ("embed.fc rnn head", (4, 3), False),
+        ("embed.fc:linear rnn head", (4, 3), False),
+        ("embed.fc rnn head", (9, 4), True),
+        ("embed.fc:embedding rnn head", (9, 4), True),
+    ],
+)
+def test_embeddings_and_linear_layers_are_told_apart_by_their_shapes(words, shape, embedded):
+    stored = dict(seeded(Net, inputs=4).state_dict()) | {"embed.fc.weight": zeros(*shape) + 1}
+    model = from_state_dict(stored, structure=words)
+    assert (model.embedding is not None) == embedded
+    assert model.input_size == (4 if embedded else 3)
+
+
+def test_a_square_first_weight_has_to_say_what_it_is():
+    stored = dict(seeded(Net, inputs=4).state_dict()) | {"embed.weight": zeros(4, 4) + 1}
+    with pytest.raises(ModelError, match=r"embed\.weight of shape \(4, 4\) may be an embedding or a linear layer; say"):
+        from_state_dict(stored, structure="embed rnn head")
+    assert from_state_dict(stored, structure="embed:embedding rnn head").embedding is not None
+    assert from_state_dict(stored, structure="embed:linear rnn head").embedding is None
+
+
+@pytest.mark.parametrize("name", ["fsdd", "gsc"])
+def test_the_shared_speech_models_are_read_with_their_front_layer(shared_data, name):
+    path = shared_data / "models" / "prover" / f"{name}.safetensors"
+    with pytest.raises(ModelError, match=r"2 linear layers \(linear1\.weight, linear2\.weight\).*give `structure`"):
+        load_model(path)
+    model = load_model(path, structure="linear1 relu lstm linear2")
+    layers, classes = {"fsdd": (2, 10), "gsc": (1, 35)}[name]
+    assert model.structure() == f"dense/relu|{';'.join(['lstm>'] * layers)}|final|dense"
+    assert (model.input_size, model.classes, model.stored_dtype) == (10, classes, "float32")
+    stored = load_file(path)
+    lstm = nn.LSTM(len(stored["linear1.bias"]), stored["lstm.weight_hh_l0"].shape[1], layers, batch_first=True)
+    lstm.load_state_dict({key.removeprefix("lstm."): value for key, value in stored.items() if key.startswith("lstm.")})
+    x = 3 * torch.randn(2, 6, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stored = {key: value.double() for key, value in stored.items()}
+    inner = torch.relu(nn.functional.linear(x, stored["linear1.weight"], stored["linear1.bias"]))
+    top = lstm.double()(inner)[1][0][-1]
+    wanted = nn.functional.linear(top, stored["linear2.weight"], stored["linear2.bias"]).detach()
+    torch.testing.assert_close(model.logits(x), wanted, rtol=0, atol=1e-12)
+
+
+def test_the_shared_motion_model_is_read_without_options(shared_data):
+    model = load_model(shared_data / "models" / "prover" / "hapt_2L_128H.safetensors")
+    assert model.describe() == "LSTM, 2 layers of 128, 128 units, 75 inputs per frame, 6 classes"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -94,11 +193,11 @@ def test_every_supported_dtype_is_widened_exactly(tmp_path, dtype):
     save_file(stored, tmp_path / "model.safetensors")
     model = load_model(tmp_path / "model.safetensors")
     assert model.stored_dtype == str(dtype).removeprefix("torch.")
-    assert model.head_bias[0].item() == smallest
+    assert model.head.bias[0].item() == smallest
     for name, value in model.named_weights().items():
         assert value.dtype == torch.float64
-        own = name.replace("head", "linear")
-        if match := re.fullmatch(r"layers\.(\d)\.(\w+)", name):
+        own = name.replace("after.0", "linear")
+        if match := re.fullmatch(r"layers\.(\d)\.0\.(\w+)", name):
             own = f"lstm.{match[2]}_l{match[1]}"
         assert value.to(dtype).equal(stored[own]), name
     assert model.digest() == from_state_dict({n: v.double() for n, v in stored.items()}).digest()
@@ -128,9 +227,13 @@ def test_the_order_of_entries_does_not_matter():
 
 
 REFUSED = [
-    (entries(lstm__weight_ih_l0_reverse=zeros(16, 3)), r"lstm\.weight_ih_l0_reverse .*bidirectional"),
-    (entries(lstm__weight_hr_l0=zeros(2, 4)), r"lstm\.weight_hr_l0 .*projection"),
-    (entries(gru__weight_ih_l0=zeros(16, 3)), r"2 prefixes \('gru\.', 'lstm\.'\)"),
+    (entries(lstm__weight_ih_l0_reverse=zeros(16, 3)), r"lstm\.weight_hh_l0_reverse is missing"),
+    (
+        entries(lstm__weight_hr_l0=zeros(2, 4)),
+        r"lstm\.weight_hr_l0 has shape \(2, 4\) and .*weight_hh_l0 \(16, 4\); a projected",
+    ),
+    (entries(layers=2, lstm__weight_hr_l1=zeros(4, 4)), r"lstm\.weight_hr_l0 is missing"),
+    (entries(gru__weight_ih_l0=zeros(16, 3)), r"2 prefixes \('gru', 'lstm'\)"),
     (entries(lstm__weight_ih_l2=zeros(16, 4)), r"layer l1 of 'lstm\.' is missing, there are l0, l2"),
     (
         {k: v for k, v in entries(layers=2).items() if not k.endswith("_l0")},
@@ -156,19 +259,22 @@ REFUSED = [
     ({}, "no recurrent layer .*no entries at all"),
     (
         entries(lstm__weight_hh_l0=zeros(12, 4)),
-        r"weight_hh_l0 of shape \(12, 4\) is a GRU layer; only LSTM layers",
+        r"weight_ih_l0 has shape \(16, 3\), this GRU layer needs \(12, any\)",
     ),
-    (entries(lstm__weight_hh_l0=zeros(4, 4)), r"weight_hh_l0 of shape \(4, 4\) is a vanilla RNN layer"),
+    (
+        entries(lstm__weight_hh_l0=zeros(4, 4)),
+        r"weight_hh_l0 of shape \(4, 4\) is a vanilla RNN layer, whose non.*give `cell`",
+    ),
     (entries(lstm__weight_hh_l0=zeros(20, 4)), r"weight_hh_l0 has shape \(20, 4\); an LSTM layer needs"),
     (entries(lstm__weight_hh_l0=zeros(15, 4)), r"weight_hh_l0 has shape \(15, 4\); an LSTM layer needs"),
     (entries(lstm__weight_hh_l0=zeros(16)), r"weight_hh_l0 has shape \(16,\)"),
     (
         entries(lstm__weight_ih_l0=zeros(12, 3)),
-        r"weight_ih_l0 has shape \(12, 3\), this LSTM layer needs \(16, 3\)",
+        r"weight_ih_l0 has shape \(12, 3\), this LSTM layer needs \(16, any\)",
     ),
     (
         entries(lstm__weight_ih_l0=zeros(16)),
-        r"weight_ih_l0 has shape \(16,\), this LSTM layer needs \(16, 16\)",
+        r"weight_ih_l0 has shape \(16,\), this LSTM layer needs \(16, any\)",
     ),
     (entries(lstm__weight_ih_l0=zeros()), r"weight_ih_l0 has shape \(\)"),
     (
@@ -178,9 +284,9 @@ REFUSED = [
     (entries(lstm__bias_hh_l0=zeros(15)), r"bias_hh_l0 has shape \(15,\), this LSTM layer needs \(16,\)"),
     (
         entries(linear__weight=zeros(5, 8)),
-        r"linear\.weight has shape \(5, 8\), the head needs \(classes, 4\)",
+        r"linear\.weight has shape \(5, 8\), the layer behind the recurrence needs \(any, 4\)",
     ),
-    (entries(linear__bias=zeros(4)), r"linear\.bias has shape \(4,\), the head needs \(5,\)"),
+    (entries(linear__bias=zeros(4)), r"linear\.bias has shape \(4,\), the layer behind the recurrence needs \(5,\)"),
     (entries(linear__weight=zeros(0, 4)), r"linear\.weight has shape \(0, 4\); no size may be zero"),
     (
         entries(linear__bias=zeros(5, dtype=torch.int8)),
@@ -200,6 +306,59 @@ def test_what_is_not_understood_is_refused_by_its_name(stored, message):
     with pytest.raises(ModelError, match=message) as caught:
         from_state_dict(stored, name="my model")
     assert "my model" in str(caught.value)
+
+
+SPEECH = entries(linear1__weight=zeros(3, 7), linear1__bias=zeros(3), h0=zeros(1, 1, 4))
+WRONG = [
+    (SPEECH, {"structure": "linear1 lstm linear"}, r"h0 of shape \(1, 1, 4\) is not understood.*initial_hidden"),
+    (SPEECH, {"structure": "h0:initial_hidden lstm linear"}, r"linear1\.weight is not used by the structure"),
+    (SPEECH, {"structure": "linear1 lstm linear h0:initial_hidden"}, "start states h0 stand in front of no recurrent"),
+    (SPEECH, {"structure": "h0:initial_cell lstm linear1"}, r"linear1\.weight has shape \(3, 7\), the layer behind"),
+    (SPEECH, {"structure": "linear1 gelu lstm linear"}, "'gelu' in the structure is not known; .*linear1.*relu, sig"),
+    (SPEECH, {"structure": "linear1 lstm linear softmax"}, "leave 'softmax' out of the structure"),
+    (SPEECH, {"structure": "linear1:cell lstm linear"}, "role 'cell' .* is not known; known: lstm, gru"),
+    (SPEECH, {"structure": "linear1:gru lstm linear"}, "linear1 holds one weight, it is no gru"),
+    (SPEECH, {"structure": "linear1 lstm:embedding linear"}, "lstm is recurrent, it is no embedding"),
+    (SPEECH, {"structure": "linear1 lstm:gru linear"}, r"weight_hh_l0 of shape \(16, 4\) is no gru cell"),
+    (SPEECH, {"structure": "linear1 linear1 lstm"}, r"linear1\.weight is used twice"),
+    (SPEECH, {"structure": "linear1 relu"}, "structure 'linear1 relu' names no recurrent layer"),
+    (SPEECH, {"structure": ""}, "structure '' names no recurrent layer"),
+    (SPEECH, {"structure": "linear1 h0:initial_hidden lstm"}, r"linear\.weight is not used by the structure"),
+    (SPEECH, {"structure": "linear1 h0:initial_hidden lstm linear tanh"}, "has no linear head; its last word"),
+    (SPEECH, {"structure": "linear1 h0:initial_hidden lstm linear lstm"}, "lstm stands behind other layers"),
+    (SPEECH, {"structure": "linear1:embedding lstm linear"}, "linear1 cannot be an embedding"),
+    (entries(h0=zeros(2, 1, 4)), {"structure": "h0:initial_hidden lstm linear"}, r"h0 has shape \(2, 1, 4\), as init"),
+    (
+        entries(relu__weight=zeros(3, 3)),
+        {"structure": "relu lstm linear"},
+        "'relu' .* an activation and a layer's name",
+    ),
+    (entries(), {"readout": "first"}, "readout 'first' is not known; known: final"),
+    (entries(), {"cell": "elman"}, "cell 'elman' is not known; known: lstm"),
+    (entries(), {"cell": "rnn_relu"}, r"lstm\.weight_hh_l0 of shape \(16, 4\) is no rnn_relu cell"),
+    (
+        dict(seeded(Net, "gru", starts=True).state_dict()) | {"c0": zeros(1, 1, 4)},
+        {"structure": "h0:initial_hidden c0:initial_cell rnn head"},
+        "c0 is given as initial_cell, but a gru cell has none",
+    ),
+    (
+        dict(seeded(Net, hidden=4, proj_size=2).state_dict()),
+        {"cell": "gru"},
+        r"rnn\.weight_hr_l0 is a projection, which a gru cell does not have",
+    ),
+    (
+        {"my layer.weight": zeros(5, 4), **entries(linear__weight=None, linear__bias=None)},
+        {},
+        r"'my layer\.weight' has a prefix that cannot be a word",
+    ),
+]
+
+
+@pytest.mark.parametrize(("stored", "options", "message"), WRONG, ids=[message[:40] for *_, message in WRONG])
+def test_structures_and_options_that_do_not_fit_are_refused_with_the_word(stored, options, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        from_state_dict(stored, name="my model", **options)
+    assert "my model" in str(caught.value) or "readout" in options
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

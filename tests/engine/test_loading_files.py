@@ -112,3 +112,66 @@ def test_damaged_files_raise_model_errors_only(tmp_path_factory, cut, flips):
         assert str(path) in str(error)
     else:
         assert cut == 0  # a flipped bit in a value cannot be seen; a missing byte always
+
+
+# what a file says of itself
+
+
+def speech():
+    generator = torch.Generator().manual_seed(1)
+    front = {"front.weight": torch.randn(3, 6, generator=generator), "front.bias": torch.randn(3, generator=generator)}
+    return entries(**front)
+
+
+def test_metadata_says_what_entries_do_not(tmp_path):
+    path = tmp_path / "model.safetensors"
+    said = {"refcert.structure": "front relu lstm linear", "refcert.readout": "mean"}
+    save_file(speech(), path, metadata={"format": "pt"} | said)
+    wanted = from_state_dict(speech(), structure="front relu lstm linear", readout="mean")
+    assert load_model(path).digest() == wanted.digest()
+    assert load_model(path, structure="front  relu lstm linear", readout="mean").digest() == wanted.digest()
+    save_file(speech(), path)
+    assert load_model(path, "front relu lstm linear", "mean").digest() == wanted.digest()
+
+
+def test_metadata_says_the_cell_of_an_rnn(tmp_path):
+    path = tmp_path / "model.safetensors"
+    generator = torch.Generator().manual_seed(1)
+    stored = {"linear.weight": torch.randn(5, 4, generator=generator)}
+    stored |= {f"rnn.weight_{kind}_l0": torch.randn(4, 4, generator=generator) for kind in ("ih", "hh")}
+    save_file(stored, path, metadata={"refcert.cell": "rnn_relu"})
+    assert load_model(path).layers[0][0].cell == "rnn_relu"
+    save_file(stored, path)
+    assert load_model(path, cell="rnn_tanh").layers[0][0].cell == "rnn_tanh"
+    with pytest.raises(ModelError, match="whose nonlinearity is not stored; give `cell`"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "message"),
+    [
+        (
+            {"refcert.readout": "mean"},
+            {"readout": "max"},
+            "readout 'max' contradicts the file's own metadata, refcert.rea",
+        ),
+        (
+            {"refcert.structure": "lstm linear"},
+            {"structure": "lstm relu linear"},
+            "structure 'lstm relu linear' contra",
+        ),
+        ({"refcert.cell": "lstm"}, {"cell": "gru"}, "cell 'gru' contradicts"),
+        (
+            {"refcert.activation": "relu"},
+            {},
+            "metadata key 'refcert.activation' is not known; known: refcert.structure",
+        ),
+        ({"refcert.readout": "first"}, {}, "readout 'first' is not known"),
+        ({"refcert.structure": "lstm selu linear"}, {}, "'selu' in the structure is not known"),
+    ],
+)
+def test_metadata_that_contradicts_or_is_unknown_is_refused(tmp_path, metadata, options, message):
+    path = tmp_path / "model.safetensors"
+    save_file(entries(), path, metadata=metadata)
+    with pytest.raises(ModelError, match=message):
+        load_model(path, **options)

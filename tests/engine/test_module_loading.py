@@ -4,16 +4,20 @@ import re
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 
 from gpu_engine.errors import ModelError
 from gpu_engine.loading import from_state_dict
 from gpu_engine.module_loading import from_module
+from tests.engine.modules import KINDS, Net, RaggedNet, fill, inputs_of, nets
 
 
 class Classifier(nn.Module):
-    """LSTM and head; `read` is what the forward pass makes of them, by default what is supported."""
+    """LSTM and head; `read` is what the forward pass makes of them, by default the plain reading."""
 
     def __init__(self, read=None, **options):
         super().__init__()
@@ -44,6 +48,9 @@ def with_part(**parts):
 
 def last(net, x):
     return net.linear(net.lstm(x)[0][-1])
+
+
+PLAIN = {"structure": "lstm linear", "readout": "final"}
 
 
 def turned(net, x):
@@ -84,6 +91,11 @@ READ = {
     "nested": NestedClassifier,
     "float64": lambda: Classifier().double(),
     "parallel": lambda: nn.DataParallel(Classifier()),
+    "softmax": lambda: Classifier(lambda net, x: net.linear(net.lstm(x)[0][:, -1]).softmax(dim=1)),
+    "log-softmax": lambda: with_part(
+        end=nn.LogSoftmax(dim=-1), read=lambda net, x: net.end(net.linear(net.lstm(x)[0][:, -1]))
+    ),
+    "GRU": lambda: with_part(lstm=nn.GRU(3, 4, batch_first=True)),
 }
 
 
@@ -92,7 +104,265 @@ def test_modules_that_compute_the_reading_are_read(case):
     module = READ[case]()
     model = from_module(module)
     assert model.digest() == from_state_dict(module.state_dict()).digest()
-    assert model.digest() == from_module(module, probe=False).digest()
+    again = from_module(module, probe=False, structure=model.reading, readout=model.readout)
+    assert model.digest() == again.digest()
+
+
+# every option, against PyTorch's own layers
+
+
+def agrees(model, module, seed, rounding=1e-10):
+    """Whether the model computes what the module does on inputs that the probe has not seen."""
+    x, frames = inputs_of(module, batch=6, time=3, seed=seed)
+    wanted = module(x).detach()
+    return (model.logits(frames) - wanted).abs().max() <= rounding * (1 + wanted.abs().max())
+
+
+@given(nets(), st.integers(100, 200))
+def test_every_option_is_found_by_running_the_module(module, seed):
+    """Either the reading computes the same everywhere, or it is refused because the inputs tried leave it open."""
+    given = {"structure": module.structure, "readout": module.readout}
+    whole = from_state_dict(module.state_dict(), **given)
+    assert from_module(module, **given).digest() == whole.digest()
+    try:
+        model = from_module(module)
+    except ModelError as error:
+        assert "cannot be told apart on the inputs tried; give" in str(error)
+        return
+    assert agrees(model, module, seed)
+    again = from_state_dict(module.state_dict(), structure=model.reading, readout=model.readout)
+    assert again.digest() == model.digest()
+    if (model.reading, model.readout) != (whole.reading, whole.readout):
+        redundant = "relu behind" in whole.reading and "rnn_relu" in whole.reading
+        assert redundant or (model.readout, whole.readout) == ("final", "last_frame")
+
+
+CASES = {
+    "bidirectional": {"bidirectional": True, "layers": 2},
+    "bidirectional last frame": {"bidirectional": True, "readout": "last_frame"},
+    "time first": {"batch_first": False, "layers": 2, "bidirectional": True, "readout": "mean"},
+    "without bias": {"bias": False, "head_bias": False},
+    "start states": {"starts": True, "layers": 2, "bidirectional": True},
+    "embedding": {"words": 9, "readout": "max"},
+    "layers around": {"front": "relu", "behind": "tanh"},
+    "an answer per frame": {"readout": "every", "front": "sigmoid", "batch_first": False},
+    "mean": {"readout": "mean", "behind": "sigmoid"},
+    "max": {"readout": "max"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("cell", KINDS)
+@pytest.mark.parametrize("kind", [Net, RaggedNet])
+def test_named_options_are_found_exactly(cell, case, kind):
+    module = fill(kind(cell, hidden=8, **CASES[case]), seed=3, scale=0.5)
+    model = from_module(module)
+    assert (model.reading, model.readout) == (module.structure, module.readout)
+    whole = from_state_dict(module.state_dict(), structure=module.structure, readout=module.readout)
+    assert model.digest() == whole.digest()
+
+
+def test_projections_are_found():
+    module = fill(Net(hidden=8, proj_size=3, layers=2, bidirectional=True, starts=True), seed=3, scale=0.5)
+    model = from_module(module)
+    assert (model.reading, model.readout) == (module.structure, "final")
+    assert model.layers[1][1].weight_hr.shape == (3, 8)
+
+
+def test_a_forward_that_forgets_the_lengths_is_refused():
+    class Forgetful(Net):
+        def forward(self, x, lengths):
+            return super().forward(x)
+
+    with pytest.raises(ModelError, match=r"with lengths \[5, 5, 5, 4, .* outputs differ by up to"):
+        from_module(fill(Forgetful(hidden=8), seed=0))
+
+
+class Speech(nn.Module):
+    """Layers registered in another order than they are called; one activation module for two places."""
+
+    def __init__(self, read=None):
+        super().__init__()
+        self.read = read
+        self.head = nn.Linear(4, 5)
+        self.act = nn.ReLU(inplace=True)
+        self.rnn = nn.GRU(6, 4)
+        self.front = nn.Linear(3, 6)
+        self.middle = nn.Linear(4, 4)
+
+    def forward(self, x):
+        if self.read is not None:
+            return self.read(self, x)
+        h = self.rnn(self.act(self.front(x)))[0]
+        return self.head(self.act(torch.tanh(self.middle(h[-1]))))
+
+
+SPOKEN = {
+    "modules and functions": (None, "front relu rnn middle tanh relu head", "final"),
+    "state": (lambda n, x: n.head(n.middle(n.rnn(n.front(x))[1][0])), "front rnn middle head", "final"),
+    "state of one layer": (lambda n, x: n.head(n.middle(n.rnn(n.front(x))[1]))[0], "front rnn middle head", "final"),
+    "one frame, kept": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x))[0][-1:]))[0],
+        "front rnn middle head",
+        "final",
+    ),
+    "frames flattened": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x.reshape(-1, 3)).view(*x.shape[:2], 6))[0][-1])),
+        "front rnn middle head",
+        "final",
+    ),
+    "last frame of the answers": (
+        lambda n, x: n.head(functional.relu(n.middle(n.rnn(n.front(x))[0])))[-1],
+        "front rnn middle relu head",
+        "final",
+    ),
+    "mean of the answers": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x))[0])).mean(0),
+        "front rnn middle head",
+        "mean",
+    ),
+    "maximum behind a tanh": (
+        lambda n, x: n.head(n.middle(torch.tanh(n.rnn(n.front(x))[0]).amax(0))),
+        "front rnn tanh middle head",
+        "max",
+    ),
+    "activation of the input": (
+        lambda n, x: n.head(n.middle(n.rnn(torch.tanh(n.front(x.sigmoid())))[0][-1])),
+        "sigmoid front tanh rnn middle head",
+        "final",
+    ),
+    "softmax": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x))[0].mean(0))).softmax(-1),
+        "front rnn middle head",
+        "mean",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOKEN)
+def test_the_order_of_calls_and_the_code_between_them_are_found(case):
+    read, structure, readout = SPOKEN[case]
+    module = fill(Speech(read), seed=1)
+    model = from_module(module)
+    assert (model.reading, model.readout) == (structure, readout)
+    assert model.digest() == from_state_dict(module.state_dict(), structure=structure, readout=readout).digest()
+
+
+SPOKEN_WRONG = {
+    "mean behind a relu": (
+        lambda n, x: n.head(functional.relu(n.middle(n.rnn(n.front(x))[0])).mean(0)),
+        "between 'middle' and 'head'.*tried, nearest first",
+    ),
+    "mean of the answers behind a relu": (
+        lambda n, x: n.head(functional.relu(n.middle(n.rnn(n.front(x))[0]))).mean(0),
+        "behind 'head' .*tried, nearest first|behind 'head' the shape .* does not fit",
+    ),
+    "maximum of the answers": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x))[0])).amax(0),
+        "behind 'head'.*tried, nearest first",
+    ),
+    "another activation": (
+        lambda n, x: n.head(n.middle(n.rnn(functional.gelu(n.front(x)))[0][-1])),
+        "between 'front' and 'rnn'.*relu by .*tanh by .*none by",
+    ),
+    "skip connection": (
+        lambda n, x: n.head((h := n.rnn(n.front(x))[0][-1]) + n.middle(h)),
+        "between 'middle' and 'head'",
+    ),
+    "a layer left out": (lambda n, x: n.head(n.rnn(n.front(x))[0][-1]), r"middle \(Linear\) is called 0 times"),
+    "a layer called twice": (
+        lambda n, x: n.head(n.middle(n.middle(n.rnn(n.front(x))[0][-1]))),
+        r"middle \(Linear\) is called 2 times",
+    ),
+    "sigmoid at the end": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x))[0][-1])).sigmoid(),
+        "behind 'head'.*log_softmax by",
+    ),
+    "softmax over the batch": (
+        lambda n, x: n.head(n.middle(n.rnn(n.front(x))[0][-1])).softmax(0),
+        "behind 'head'.*softmax by",
+    ),
+    "a matrix product of its own": (
+        lambda n, x: functional.linear(n.middle(n.rnn(n.front(x))[0][-1]), n.head.weight, n.head.bias),
+        r"head \(Linear\) is called 0 times",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOKEN_WRONG)
+def test_code_that_the_normal_form_cannot_hold_is_refused_with_its_place(case):
+    read, message = SPOKEN_WRONG[case]
+    with pytest.raises(ModelError, match=message):
+        from_module(fill(Speech(read), seed=1))
+
+
+def test_an_activation_that_no_input_reaches_is_not_guessed():
+    """With all values far above zero a ReLU looks like nothing at all; only the structure can say."""
+    module = fill(Speech(lambda n, x: n.head(functional.relu(n.middle(n.rnn(n.front(x))[0][-1])))), seed=1)
+    with torch.no_grad():
+        module.middle.bias += 1000
+    with pytest.raises(ModelError, match="none and relu cannot be told apart on the inputs tried; give `structure`"):
+        from_module(module)
+    structure = "front rnn middle relu head"
+    assert from_module(module, structure=structure).reading == structure
+
+
+def test_readouts_that_the_inputs_do_not_tell_apart_have_to_be_given():
+    """A ReLU state that grows from frame to frame: its maximum is its last value."""
+    module = fill(Net("rnn_relu", inputs=1, hidden=1), seed=0)
+    with torch.no_grad():
+        module.rnn.weight_hh_l0.fill_(1.0)
+        module.rnn.bias_ih_l0.fill_(1000.0)
+    for options in ({}, {"structure": "rnn head"}):
+        with pytest.raises(ModelError, match="final and max cannot be told apart"):
+            from_module(module, **options)
+        assert from_module(module, readout="final", **options).readout == "final"
+
+
+@pytest.mark.parametrize("case", ["tanh", "mean", "no relu", "h0"])
+def test_a_given_reading_that_is_another_is_refused(case):
+    module = fill(Net(hidden=8, front="relu", starts=True), seed=0, scale=0.5)
+    options = {
+        "tanh": {"structure": module.structure.replace("relu", "tanh")},
+        "mean": {"structure": module.structure, "readout": "mean"},
+        "no relu": {"structure": module.structure.replace("relu ", "")},
+        "h0": {
+            "structure": module.structure.replace(
+                "h0:initial_hidden c0:initial_cell", "c0:initial_hidden h0:initial_cell"
+            )
+        },
+    }[case]
+    with pytest.raises(ModelError, match=r"outputs differ by up to .* \(rounding explains"):
+        from_module(module, **options)
+
+
+def test_roles_that_contradict_the_submodule_are_refused():
+    module = fill(Net("rnn_tanh"), seed=0)
+    message = "Net: rnn is a RNN, its role is rnn_tanh, not rnn_relu"
+    with pytest.raises(ModelError, match=message):
+        from_module(module, probe=False, structure="rnn:rnn_relu head", readout="final")
+    assert from_module(module, probe=False, structure="rnn head", readout="final").reading == "rnn:rnn_tanh head"
+
+
+def test_start_states_have_to_be_parameters_or_buffers():
+    def start(net, x):
+        state = net.start.expand(2, len(x), 4).contiguous()
+        return net.linear(net.lstm(x, (state, 0 * state))[0][:, -1])
+
+    module = Classifier(start, num_layers=2)
+    module.register_buffer("start", torch.randn(2, 1, 4))
+    assert from_module(module).reading == "start:initial_hidden lstm linear"
+    module.start = torch.randn(1, 1, 4)
+    with pytest.raises(ModelError, match=r"lstm \(LSTM\) starts from another initial hidden state than zero"):
+        from_module(module)
+
+
+def test_without_the_probe_the_reading_has_to_be_given():
+    for options in ({}, {"structure": "lstm linear"}, {"readout": "final"}):
+        with pytest.raises(ModelError, match=r"Classifier: without the probe .*give `structure`.*and `readout`"):
+            from_module(Classifier(), probe=False, **options)
+    with pytest.raises(ModelError, match="readout 'first' is not known; known: final"):
+        from_module(Classifier(), readout="first")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -101,7 +371,7 @@ def test_half_precision_modules_are_probed_as_wider_ones(dtype):
     model = from_module(module)
     assert model.stored_dtype == str(dtype).removeprefix("torch.")
     assert {parameter.dtype for parameter in module.parameters()} == {dtype}
-    with pytest.raises(ModelError, match="does not compute the reading"):
+    with pytest.raises(ModelError, match="no reading of Classifier was found"):
         from_module(Classifier(lambda net, x: net.linear(net.lstm(x)[0][:, -2])).to(dtype))
 
 
@@ -145,18 +415,11 @@ def test_the_model_does_not_follow_the_module():
 OTHERWISE = {
     "another frame": lambda net, x: net.linear(net.lstm(x)[0][:, 0]),
     "the frame before the last": lambda net, x: net.linear(net.lstm(x)[0][:, -2]),
-    "mean over frames": lambda net, x: net.linear(net.lstm(x)[0].mean(dim=1)),
     "cell state": lambda net, x: net.linear(net.lstm(x)[1][1][-1]),
     "lowest layer's state": lambda net, x: net.linear(net.lstm(x)[1][0][0]),
-    "softmax": lambda net, x: net.linear(net.lstm(x)[0][:, -1]).softmax(dim=1),
-    "log-softmax": lambda net, x: net.linear(net.lstm(x)[0][:, -1]).log_softmax(dim=1),
     "permuted classes": lambda net, x: net.linear(net.lstm(x)[0][:, -1]).flip(1),
     "scaled input": lambda net, x: net.linear(net.lstm(x / 255)[0][:, -1]),
     "backwards in time": lambda net, x: net.linear(net.lstm(x.flip(1))[0][:, -1]),
-    "ReLU before the head": lambda net, x: net.linear(net.lstm(x)[0][:, -1].relu()),
-    "another start state": lambda net, x: net.linear(
-        net.lstm(x, (torch.ones(2, len(x), 4), torch.zeros(2, len(x), 4)))[0][:, -1]
-    ),
     "not a number": lambda net, x: net.linear(net.lstm(x)[0][:, -1]) * float("nan"),
     "random": lambda net, x: net.linear(nn.functional.dropout(net.lstm(x)[0][:, -1], training=True)),
 }
@@ -165,21 +428,22 @@ OTHERWISE = {
 @pytest.mark.parametrize("case", OTHERWISE)
 def test_modules_that_compute_something_else_are_refused_with_the_difference(case):
     module = Classifier(OTHERWISE[case], num_layers=2)
-    with pytest.raises(ModelError, match="differ from its logits by up to") as caught:
+    with pytest.raises(ModelError, match="`forward` does what is not understood: tried, nearest first") as caught:
         from_module(module)
     message = str(caught.value)
-    assert "nn.LSTM 'lstm' from zero start states" in message
-    assert "hidden state after the last frame" in message
-    difference, allowed = re.search(r"by up to (\S+) \(rounding explains (\S+)\)", message).groups()
+    assert re.search("(between|behind) '(lstm|linear)'|the input and 'lstm'", message)
+    difference, allowed = re.search(r" by (\S+?),? .*?\(rounding explains (\S+)\)", message).groups()
     assert not float(difference) <= 100 * float(allowed)
-    from_module(module, probe=False)
+    with pytest.raises(ModelError, match="outputs differ by up to"):
+        from_module(module, **PLAIN)
+    from_module(module, probe=False, **PLAIN)
 
 
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda net, x: net.lstm(x), r"the output is a tuple, not logits of shape \(4, 5\)"),
-        (lambda net, x: net.linear(net.lstm(x)[0]), r"the output is of shape \(4, 5, 5\)"),
+        (lambda net, x: (net.linear(net.lstm(x)[0][:, -1]), 1), "behind 'linear' the shape of a tuple does not fit"),
+        (lambda net, x: net.linear(net.lstm(x)[0][:, -1])[:, :3], r"behind 'linear' the shape \(12, 3\) does not fit"),
         (lambda net, x: net.linear(net.lstm(x.view(-1, 28, 28))[0][:, -1]), "it raised RuntimeError: shape"),
         (lambda net, x: {}["missing"], "it raised KeyError: 'missing'"),
     ],
@@ -222,24 +486,21 @@ def pruned():
 
 
 REFUSED = [
-    (lambda: Classifier(bidirectional=True), "lstm is a bidirectional LSTM"),
-    (lambda: Classifier(proj_size=2), r"lstm is a projected \(proj_size=2\) LSTM"),
-    (lambda: with_part(lstm=nn.GRU(3, 4)), "lstm is a GRU; only nn.LSTM"),
-    (lambda: with_part(encoder=nn.Sequential(nn.RNN(3, 4))), r"encoder\.0 is a vanilla RNN"),
-    (lambda: with_part(cell=nn.LSTMCell(3, 4)), r"cell \(LSTMCell\) has parameters .*weight_hh"),
+    (lambda: with_part(cell=nn.LSTMCell(3, 4)), r"cell \(LSTMCell\) is a single cell.*use nn\.LSTM,"),
+    (lambda: with_part(cell=nn.GRUCell(3, 4)), r"cell \(GRUCell\) is a single cell.*use nn\.GRU,"),
+    (lambda: with_part(cell=nn.RNNCell(3, 4)), r"cell \(RNNCell\) is a single cell.*use nn\.RNN,"),
     (lambda: with_part(lstm=OwnLSTM(3, 4)), r"lstm \(OwnLSTM\) has parameters"),
     (lambda: with_part(norm=nn.LayerNorm(4)), r"norm \(LayerNorm\) has parameters .*\(bias, weight\)"),
     (lambda: with_part(norm=nn.BatchNorm1d(4, affine=False)), r"norm \(BatchNorm1d\) has .*running_mean"),
-    (lambda: with_part(word=nn.Embedding(4, 3)), r"word \(Embedding\) has parameters"),
-    (lambda: with_part(act=nn.Softmax(dim=1)), r"act \(Softmax\) is not understood"),
+    (lambda: with_part(conv=nn.Conv1d(4, 3, 2)), r"conv \(Conv1d\) has parameters"),
+    (lambda: with_part(bag=nn.EmbeddingBag(4, 3)), r"bag \(EmbeddingBag\) has parameters"),
+    (lambda: with_part(word=nn.Embedding(4, 3, max_norm=1.0)), r"word \(Embedding\) has max_norm=1\.0"),
+    (lambda: with_part(act=nn.ELU()), r"act \(ELU\) is not understood"),
     (lambda: with_part(head=nn.Sequential(LastFrame())), r"head\.0 \(LastFrame\) is not understood"),
-    (lambda: Owner(scale=torch.ones(1)), r"Owner \(Owner\) has parameters or buffers of its own \(scale\)"),
     (lambda: with_part(bare=nn.ParameterList([torch.ones(1)])), r"bare \(ParameterList\) has .*\(0\)"),
-    (lambda: with_part(second=nn.LSTM(4, 4)), r"2 nn\.LSTM submodules \(lstm, second\)"),
-    (lambda: with_part(lstm=None), r"0 nn\.LSTM submodules \(none\)"),
-    (lambda: with_part(linear1=nn.Linear(3, 3)), r"2 nn\.Linear submodules \(linear, linear1\)"),
-    (lambda: with_part(linear=None), r"0 nn\.Linear submodules \(none\)"),
-    (lambda: nn.LSTM(3, 4), r"0 nn\.Linear submodules"),
+    (lambda: with_part(lstm=None), r"the module has no nn\.LSTM, nn\.GRU or nn\.RNN submodule"),
+    (lambda: with_part(linear=None), r"the module has no nn\.Linear submodule"),
+    (lambda: nn.LSTM(3, 4), r"the module has no nn\.Linear submodule"),
     (parametrized, r"lstm \(ParametrizedLSTM\) is parametrized; .*remove_parametrizations"),
     (pruned, r"linear holds weight, weight_mask, weight_orig otherwise.*prune\.remove"),
     (lambda: nn.LSTM(3, 4).state_dict(), "OrderedDict is no torch.nn.Module"),
@@ -250,7 +511,22 @@ REFUSED = [
 @pytest.mark.parametrize("probe", [True, False])
 def test_submodules_that_are_not_understood_are_refused_by_name(build, message, probe):
     with pytest.raises(ModelError, match=message):
-        from_module(build(), probe=probe)
+        from_module(build(), probe=probe, **({} if probe else PLAIN))
+
+
+UNUSED = [
+    (lambda: Owner(scale=torch.ones(1)), r"Owner: scale of shape \(1,\) is not understood"),
+    (lambda: with_part(second=nn.LSTM(4, 4)), "second"),
+    (lambda: with_part(linear1=nn.Linear(3, 3)), "linear1"),
+    (lambda: with_part(word=nn.Embedding(4, 3)), "word"),
+]
+
+
+@pytest.mark.parametrize(("build", "name"), UNUSED, ids=["buffer", "recurrent", "linear", "embedding"])
+@pytest.mark.parametrize("probe", [True, False])
+def test_weights_that_the_forward_pass_does_not_use_are_refused_by_name(build, name, probe):
+    with pytest.raises(ModelError, match=name):
+        from_module(build(), probe=probe, **({} if probe else PLAIN))
 
 
 def test_values_that_are_not_finite_are_refused_under_the_submodules_name():
@@ -265,4 +541,4 @@ def test_plain_weights_after_removing_a_parametrization_are_the_effective_ones()
     module = parametrized()
     effective = module.lstm.weight_hh_l0.detach().double()
     nn.utils.parametrize.remove_parametrizations(module.lstm, "weight_hh_l0")
-    assert from_module(module).layers[0].weight_hh.equal(effective)
+    assert from_module(module).layers[0][0].weight_hh.equal(effective)

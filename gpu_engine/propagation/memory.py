@@ -1,0 +1,49 @@
+"""How many samples and rows fit into a memory budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from gpu_engine.cells.unroll import unroll
+from gpu_engine.model import RecurrentClassifier
+from gpu_engine.propagation.schedule import default_block_bytes
+from gpu_engine.steps import Nonlinear
+
+# Tensors of (batch, units) kept per unit of a step: boxes, constants, sizes; and per unit of a nonlinearity: its box,
+# planes and folded constants for every relaxation, and as much again while they are made.
+KEPT_PER_UNIT, KEPT_PER_NONLINEARITY = 8, 24
+# Tensors as large as a block of coefficients that live at the same time in back-substitution, with room to spare.
+LIVE_BLOCKS = 16
+SMALLEST_BLOCK = 1 << 12
+
+
+@dataclass(frozen=True)
+class Budget:
+    """samples: how many to bound at once, None for no limit. block_bytes: memory of one block of coefficients."""
+
+    samples: int | None
+    block_bytes: int
+
+
+def budget(
+    model: RecurrentClassifier,
+    time: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    memory: int | None,
+    relaxations: int = 1,
+) -> Budget:
+    """Half of the memory for blocks of back-substitution, half for what is kept of every sample."""
+    usual = default_block_bytes(device)
+    if memory is None:
+        return Budget(None, usual)
+    units = 0
+    for step in unroll(model, time).steps:
+        units += KEPT_PER_UNIT * step.size
+        if isinstance(step, Nonlinear):
+            units += KEPT_PER_NONLINEARITY * step.size * len(step.parts) * relaxations
+    per_sample = units * torch.finfo(dtype).bits // 8
+    blocks = max(SMALLEST_BLOCK, min(usual, memory // 2 // LIVE_BLOCKS))
+    return Budget(max(1, memory // 2 // per_sample), blocks)
