@@ -12,7 +12,6 @@ import argparse
 import torch
 
 from benchmarks.common import P1_MODELS, header, samples, shared_model, table
-from gpu_engine.relaxations.rules import RULES
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.search.radius import certified_radius
 from gpu_engine.spec import FrameBalls, untargeted
@@ -23,6 +22,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(P1_MODELS))
     parser.add_argument("--radius", type=float, default=0.01)
     parser.add_argument("--first", type=int, default=0, help="first test image; the table has 100")
+    parser.add_argument("--relaxations", default="best,parallel,planes")
     parser.add_argument("--dtypes", default="float64,float32")
     arguments = parser.parse_args()
     rows = []
@@ -33,7 +33,7 @@ def main() -> None:
         correct = model.logits(x).argmax(1) == labels
         spec = untargeted(labels, model.classes)
         balls = FrameBalls(x, torch.full(x.shape[:2], arguments.radius, dtype=torch.float64), clip=(0.0, 1.0))
-        for relaxation in sorted(RULES, reverse=True):
+        for relaxation in arguments.relaxations.split(","):
             for dtype in arguments.dtypes.split(","):
                 options = Options(relaxation, dtype)
                 result = certify(model, balls, spec, options)

@@ -56,7 +56,7 @@ def main() -> None:
         x, labels = samples(name, model)
         balls = FrameBalls(x, torch.full(x.shape[:2], arguments.radius, dtype=torch.float64), clip=(0.0, 1.0))
         rows_spec = untargeted(labels, model.classes)
-        for relaxation in ("parallel", "least_volume"):
+        for relaxation in ("parallel", "planes"):
             options = Options(relaxation, arguments.dtype, arguments.device, arguments.chunk)
 
             def evaluate(model=model, balls=balls, rows_spec=rows_spec, options=options) -> object:

@@ -125,7 +125,7 @@ def train(kind: str, *, seed: int, epochs: int = EPOCHS) -> Trained:
 
 
 def save(trained: Trained, path: Path, *, seed: int) -> None:
-    """Write the float32 state dict under PyTorch's names, with one metadata entry on how it was made."""
+    """Write the float32 state dict under PyTorch's names, with metadata on how it was made."""
     made = (
         f"{trained.network.kind.upper()} ({HIDDEN} units) and linear head on scikit-learn's digits / 16, "
         f"8 frames of 8 pixels; made by examples/train_digits.py --seed {seed}; "
@@ -133,8 +133,11 @@ def save(trained: Trained, path: Path, *, seed: int) -> None:
         f"test accuracy {trained.test_accuracy:.4f} (last 360 images)"
     )
     weights = {name: value.detach().contiguous() for name, value in trained.network.state_dict().items()}
-    # One entry only: several would be written in an order that changes from run to run.
-    save_file(weights, path, metadata={"made": made})
+    metadata = {"made": made}
+    if trained.network.kind == "rnn":  # names and shapes do not say which nonlinearity (nn.RNN's own is tanh)
+        metadata["refcert.cell"] = "rnn_tanh"
+    # The order of several entries changes from run to run; the tensors do not.
+    save_file(weights, path, metadata=metadata)
 
 
 def main() -> None:

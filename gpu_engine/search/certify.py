@@ -7,7 +7,7 @@ lengths are bounded length by length.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -102,7 +102,7 @@ def certify(
             bounds = bound(
                 model,
                 (part if time == inputs.time else part.first_frames(time)).to(device),
-                specification.select(index),
+                _cut(specification.select(index), model.outputs(time)),
                 options.relaxations,
                 dtype=dtype,
                 block_bytes=plan.block_bytes,
@@ -126,6 +126,19 @@ def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[
         raise SpecificationError(f"lengths[{index}] is {int(lengths[index])}; the data has 1 to {time} frames")
     for length in torch.unique(lengths).tolist():
         yield int(length), (lengths == length).nonzero()[:, 0]
+
+
+def _cut(specification: Specification, outputs: int) -> Specification:
+    """The rows over the outputs that a shorter sequence has, for networks with an answer per frame."""
+    behind = specification.C[..., outputs:]
+    if not behind.shape[-1]:
+        return specification
+    if bool((behind != 0).any()):
+        sample, row = (int(i) for i in behind.any(-1).nonzero()[0])
+        raise SpecificationError(
+            f"row {row} of sample {sample} asks about outputs behind the sequence's {outputs}; give such rows zeros there"
+        )
+    return replace(specification, C=specification.C[..., :outputs])
 
 
 def _chunks(samples: Tensor, chunk: int, plan: Budget) -> Iterator[Tensor]:

@@ -23,22 +23,52 @@ from gpu_engine.search.certify import DTYPES, Options
 from refcert.app import runs
 from refcert.app.datasets import Sequences, load_sequences
 from refcert.app.errors import InputError, OutputError
+from refcert.app.input_sets import fixed_radius, largest_radius
 from refcert.app.plane_export import PlaneCollector
 from refcert.app.pretrained import pretrained_path
 from refcert.app.progress import Progress
-from refcert.app.questions import Answers, answer, ask, largest_radius, records
+from refcert.app.questions import Answers, answer, ask, check_fits, enumerate_questions
+from refcert.app.records import records
 from refcert.app.request import Request
+from refcert.app.samples import Samples, load_rows, samples_of
 from refcert.audit.plane_audit import Auditor, AuditResult
 
 
-def open_model(source: str) -> RecurrentClassifier:
-    """A safetensors file, or the name of a model that is shipped (`digits_lstm`)."""
+def open_model(source: str, structure: str | None = None, readout: str | None = None) -> RecurrentClassifier:
+    """A safetensors or ONNX file, or the name of a model that is shipped (`digits_lstm`)."""
     if not source.strip():
-        raise InputError(f"--model is {source!r}; give a .safetensors file or the name of a shipped model")
+        raise InputError(f"--model is {source!r}; give a .safetensors or .onnx file or the name of a shipped model")
     path = Path(source)
+    if path.suffix.lower() == ".onnx":
+        for option, value in (("--structure", structure), ("--readout", readout)):
+            if value is not None:
+                raise InputError(
+                    f"{option} {value!r}: {path} says itself how its layers are joined; leave {option} out"
+                )
+        from gpu_engine.onnx_loading import load_onnx
+
+        return load_onnx(path)
     if not path.exists() and not path.suffix and path.name == source:
         path = pretrained_path(source)
-    return load_model(path)
+    return load_model(path, structure, readout)
+
+
+def open_samples(request: Request, model: RecurrentClassifier) -> tuple[Sequences, Samples]:
+    """The request's data for a model, as they were read and as the engine takes them."""
+    data = load_sequences(
+        request.data,
+        input_size=model.input_size,
+        count=request.count,
+        classes=model.classes,
+        input_set=request.input_set,
+        per_frame=model.readout == "every",
+        embedding=None if model.embedding is None else model.embedding.numpy(),
+    )
+    rows = None
+    if request.spec is not None:
+        outputs = model.outputs(data.x.shape[1])
+        rows = load_rows(request.spec, outputs=outputs, total=data.total, count=len(data))
+    return data, samples_of(data, rows)
 
 
 def run(
@@ -63,25 +93,24 @@ def run(
         runs.check_free(out)
     _check_device(request.device, request.dtype)
     try:
-        options = Options(request.relaxation, request.dtype, request.device, request.batch_size)
-        model = open_model(request.model)
-        data = load_sequences(request.data, input_size=model.input_size, count=request.count, classes=model.classes)
-        request.frame_numbers(data.x.shape[1])
-        request.target_class(model.classes)
-        x, labels = torch.from_numpy(data.x), torch.from_numpy(data.labels)
-        # A bad range or norm shows up here, before a folder is made.
-        ask_all = ask(request, labels, x.shape[1], model.classes)
-        if len(ask_all.sample) == 0:
-            raise InputError(f"every sample has label {request.target}, the target itself; choose another target")
-        _check_clip(request, x)
-        largest = largest_radius(request, x)
+        options = Options(
+            request.relaxation, request.dtype, request.device, chunk=request.batch_size, memory=request.memory
+        )
+        model = open_model(request.model, request.structure, request.readout)
+        data, samples = open_samples(request, model)
+        # A question that makes no sense shows up here, before a folder is made.
+        check_fits(request, model, samples)
+        _check_asked(request, model, samples)
+        _check_clip(request, samples.x)
+        fixed_radius(request, samples)
+        largest = largest_radius(request, samples)
     except EngineError as error:
         raise InputError(str(error)) from error
-    asked = _asked(request, model, data, audit=audit, planes=keep_planes)
+    asked = _asked(request, model, data, samples, audit=audit, planes=keep_planes)
     folder = None
     if out is not None:
         folder = runs.resume(out, asked) if resume else runs.create(out, asked)
-    job = _Job(request, model, x, labels, options, largest, folder, audit, keep_planes and folder is not None)
+    job = _Job(request, model, samples, options, largest, folder, audit, keep_planes and folder is not None)
     with _nothing_half_done(folder):
         try:
             job.work(workers, progress)
@@ -89,7 +118,8 @@ def run(
             if not _out_of_memory(error):
                 raise
             raise InputError(
-                f"the memory does not hold --batch-size {request.batch_size} ({_first_line(error)}); give a smaller one"
+                f"the memory does not hold --batch-size {request.batch_size} ({_first_line(error)}); give a smaller "
+                "one, or a limit with --memory"
             ) from error
     summary = job.summary(asked)
     if folder is not None:
@@ -142,6 +172,14 @@ def _nothing_half_done(folder: runs.RunFolder | None) -> Iterator[None]:
         raise
 
 
+def _check_asked(request: Request, model: RecurrentClassifier, samples: Samples) -> None:
+    if len(enumerate_questions(request, samples, model.classes)):
+        return
+    if request.target_class(model.classes) is not None:
+        raise InputError(f"every sample has label {request.target}, the target itself; choose another target")
+    raise InputError(f"--frames {request.frames}: every sequence ends before these frames; choose others")
+
+
 def _check_clip(request: Request, x: torch.Tensor) -> None:
     if request.clip is None:
         return
@@ -160,15 +198,14 @@ class _Job:
         self,
         request: Request,
         model: RecurrentClassifier,
-        x: torch.Tensor,
-        labels: torch.Tensor,
+        samples: Samples,
         options: Options,
         largest: float,
         folder: runs.RunFolder | None,
         audit: bool,
         keep_planes: bool,
     ) -> None:
-        self.request, self.model, self.x, self.labels = request, model, x, labels
+        self.request, self.model, self.samples = request, model, samples
         self.options, self.largest, self.folder = options, largest, folder
         self.audit, self.keep_planes = audit, keep_planes
         self.rows: dict[int, list[dict[str, Any]]] = {}
@@ -176,40 +213,39 @@ class _Job:
 
     def work(self, workers: int | None, progress: Progress) -> None:
         size = self.request.batch_size
-        parts = range(-(-len(self.x) // size))
+        parts = range(-(-len(self.samples) // size))
         done = set()
         if self.folder is not None:
             done = set(self.folder.finished_parts())
             self.folder.samples()  # a damaged part shows now, not after hours of work
         with contextlib.ExitStack() as stack:
             auditor = stack.enter_context(Auditor(workers)) if self.audit else None
-            questions_per_sample = max(1, self._questions_per_sample())
             left = [p for p in parts if p not in done]
-            samples_left = sum(len(self.x[p * size : (p + 1) * size]) for p in left)
-            tick = stack.enter_context(
-                progress.task("certifying", samples_left * questions_per_sample, unit="questions")
-            )
+            questions = sum(self._questions(self._of_part(p)) for p in left)
+            tick = stack.enter_context(progress.task("certifying", questions, unit="questions"))
             for part in left:
                 self._part(part, auditor, tick, progress)
 
-    def _questions_per_sample(self) -> int:
-        if self.request.frames == "each":
-            return self.x.shape[1]
-        return self.model.classes - 1 if self.request.target == "all" else 1
+    def _of_part(self, part: int) -> Samples:
+        size = self.request.batch_size
+        return self.samples.part(part * size, (part + 1) * size)
+
+    def _questions(self, samples: Samples) -> int:
+        return len(enumerate_questions(self.request, samples, self.model.classes))
 
     def _part(self, part: int, auditor: Auditor | None, tick: Any, progress: Progress) -> None:
         request, size = self.request, self.request.batch_size
-        x, labels = self.x[part * size : (part + 1) * size], self.labels[part * size : (part + 1) * size]
-        questions = ask(request, labels, x.shape[1], self.model.classes)
-        predicted = self.model.logits(x).argmax(1)
+        samples = self._of_part(part)
+        logits = samples.logits(self.model)
         collector = PlaneCollector(part * size) if self.audit or self.keep_planes else None
         answers: Answers | None = None
         began = time.perf_counter()
+        questions = ask(request, self.model, samples)
         if len(questions.sample):
             sink = collector.add if collector is not None else None
-            answers = answer(request, self.model, x, questions, self.options, self.largest, sink, tick)
+            answers = answer(request, self.model, samples, questions, self.options, self.largest, sink, tick)
         seconds = time.perf_counter() - began
-        rows = records(request, questions, answers, part * size, labels, predicted)
+        rows = records(request, questions, answers, part * size, samples, logits)
         for row in rows:
             row["seconds"] = seconds / len(rows)
         planes = collector.table() if collector is not None else None
@@ -237,18 +273,18 @@ class _Job:
         result["seconds"] = round(sum(row["seconds"] for row in rows), 6)
         if counts is not None:
             result["planes"] = counts
-        result["model"] = asked["model"]
-        result["request"] = asked["request"]
-        result["data"] = asked["data"]
+        for key in ("model", "request", "data", "specification"):
+            if key in asked:
+                result[key] = asked[key]
         result["samples"] = samples
         return result
 
 
 def _outcome(request: Request, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts and means over the correctly classified samples that had a question."""
+    """Counts and means over the samples that had a question; where it is about the label, over the correct ones."""
     if not request.search:
         return {"certified": sum(bool(row["certified"]) for row in rows)}
-    radii = [row["radius"] for row in rows if row["correct"] and row["radius"] is not None]
+    radii = [row["radius"] for row in rows if (row["correct"] or not request.about_label) and row["radius"] is not None]
     return {
         "mean_radius": float(np.mean(radii)) if radii else None,
         "median_radius": float(np.median(radii)) if radii else None,
@@ -257,9 +293,9 @@ def _outcome(request: Request, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _asked(
-    request: Request, model: RecurrentClassifier, data: Sequences, *, audit: bool, planes: bool
+    request: Request, model: RecurrentClassifier, data: Sequences, samples: Samples, *, audit: bool, planes: bool
 ) -> dict[str, Any]:
-    return {
+    asked: dict[str, Any] = {
         "request": request.to_json(),
         "audit": audit,
         "planes": planes,
@@ -268,12 +304,26 @@ def _asked(
             "digest": model.digest(),
             "stored_dtype": model.stored_dtype,
             "description": model.describe(),
+            "readout": model.readout,
         },
-        "data": {"name": data.name, "unit": data.unit, "digest": data.digest, "shape": list(data.x.shape)},
+        "data": {
+            "name": data.name,
+            "unit": data.unit,
+            "digest": data.digest,
+            "shape": list(data.x.shape),
+            "lengths": None if data.lengths is None else [int(data.lengths.min()), int(data.lengths.max())],
+        },
         "versions": versions(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, device {request.device}",
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+    if samples.rows is not None:
+        asked["specification"] = {
+            "source": request.spec,
+            "digest": samples.rows.digest,
+            "shape": samples.rows.shape(),
+        }
+    return asked
 
 
 def versions() -> dict[str, str]:

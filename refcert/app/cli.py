@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperOption
 
 from refcert.app.errors import ExitCode, InputError, OutputError
 from refcert.app.progress import Progress
@@ -155,20 +156,69 @@ def demo(
     raise typer.Exit(_audit_exit(summary.get("planes")))
 
 
-@app.command()
+class _Certify(TyperCommand):
+    """Its help names the relaxations as the engine's registry has them, which takes an import of torch."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS
+
+        rows = [f"{name}, {relaxation.summary}" for name, relaxation in RELAXATIONS.items()]
+        rows.append(f"best, the better of {' and '.join(BEST)} for each unit and each row")
+        for parameter in self.params:
+            if parameter.name == "relaxation" and isinstance(parameter, TyperOption):
+                parameter.help = f"How planes are chosen: {'; '.join(rows)}. Default: {DEFAULT_RELAXATION}."
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=_Certify)
 def certify(
-    model: Annotated[str, typer.Option(metavar="FILE", help="A .safetensors file, or a shipped model: digits_lstm.")],
-    data: Annotated[str, typer.Option(metavar="FILE", help="An .npz file with x and labels, or: digits, mnist.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="A .safetensors or .onnx file, or shipped: digits_lstm, digits_gru, digits_rnn."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="An .npz file with x (or tokens), labels and perhaps lengths, or: digits, mnist."
+        ),
+    ],
+    structure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Layers of a .safetensors file in order, if names leave it open: 'fc1 relu lstm fc2'.",
+        ),
+    ] = None,
+    readout: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the head reads: final (default), last_frame, mean, max or every."),
+    ] = None,
     count: Annotated[
         int | None, typer.Option(parser=_whole, metavar="N", help="Only the first samples; default: all.")
     ] = None,
+    input_set: Annotated[
+        str,
+        typer.Option(
+            metavar="SET",
+            help="frames (a ball for each frame), sequence (one ball around the whole sequence), or from the data "
+            "file: box (lower, upper), substitutions (candidates, allowed).",
+        ),
+    ] = "frames",
     norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation of a frame: inf, 2, 1 or any p >= 1.")
+        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
     ] = "inf",
     radius: Annotated[
         float | None,
+        typer.Option(parser=_number, metavar="R", help="Certify at this radius, in the data's unit; or --search."),
+    ] = None,
+    radius_db: Annotated[
+        float | None,
         typer.Option(
-            parser=_number, metavar="R", help="Certify at this radius, in the data's unit, per frame; or --search."
+            parser=_number,
+            metavar="D",
+            help="Certify at this loudness relative to each sample's peak: radius max|x| 10^(D/20).",
         ),
     ] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")] = False,
@@ -178,13 +228,34 @@ def certify(
     clip: Annotated[
         tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
     ] = None,
+    clip_bound: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="exact (the minimum over ball and range) or simple (the better of both; faster, looser).",
+        ),
+    ] = "exact",
     target: Annotated[
         str,
         typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
     ] = "untargeted",
-    relaxation: Annotated[
-        str, typer.Option(metavar="RULE", help="Rule for the planes' slopes: parallel, least_volume.")
-    ] = "parallel",
+    top_k: Annotated[
+        int | None,
+        typer.Option(parser=_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Ask that all rows C F(x) + d are positive: an .npz file with C and d."),
+    ] = None,
+    criterion: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="margins (bounds of differences) or per-class (POPQORN's own: the label's lower bound against the "
+            "others' upper bounds; looser).",
+        ),
+    ] = "margins",
+    relaxation: Annotated[str | None, typer.Option(metavar="NAME", help="How planes are chosen.")] = None,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")] = "float64",
     device: Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")] = "cpu",
     batch_size: Annotated[
@@ -193,6 +264,10 @@ def certify(
             parser=_whole, metavar="N", help="Samples per pass and per saved part; results do not depend on it."
         ),
     ] = 100,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory for bounds, as 500MB, 2GB or bytes; results do not depend on it."),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")
     ] = 1e-3,
@@ -209,15 +284,21 @@ def certify(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Certify a classifier on data: at one radius, or search the largest radius of every sample."""
+    """Certify a classifier on data: at one radius, on given sets, or search the largest radius of every sample."""
+    from gpu_engine.relaxations.registry import DEFAULT_RELAXATION
     from refcert.app.certify_run import run
-    from refcert.app.request import Request, parse_clip, parse_norm
+    from refcert.app.request import BALLS, Request, parse_clip, parse_memory, parse_norm
     from refcert.app.tables import print_certify
 
-    if radius is not None and search:
-        raise InputError(f"--radius {radius!r} and --search exclude each other; give one of them")
-    if radius is None and not search:
-        raise InputError("neither --radius nor --search is given; give --radius R or --search")
+    fixed = {"--radius": radius, "--radius-db": radius_db}
+    for option, value in fixed.items():
+        if value is not None and search:
+            raise InputError(f"{option} {value!r} and --search exclude each other; give one of them")
+    if search and input_set not in BALLS:
+        raise InputError(
+            f"--search does not go with --input-set {input_set}, which has no radius; leave it out, or choose "
+            f"--input-set {' or '.join(BALLS)}"
+        )
     request = Request(
         model=model,
         data=data,
@@ -227,13 +308,24 @@ def certify(
         frames=frames,
         clip=None if clip is None else parse_clip(*clip),
         target=target,
-        relaxation=relaxation,
+        relaxation=DEFAULT_RELAXATION if relaxation is None else relaxation,
         dtype=dtype,
         device=device,
         batch_size=batch_size,
         tolerance=tolerance,
         seed=seed,
+        structure=structure,
+        readout=readout,
+        input_set=input_set,
+        clip_bound=clip_bound,
+        radius_db=radius_db,
+        top_k=top_k,
+        spec=spec,
+        criterion=criterion,
+        memory=None if memory is None else parse_memory(memory),
     )
+    if request.search and not search:
+        raise InputError("neither --radius nor --search is given; give --radius R, --radius-db D or --search")
     summary = run(
         request,
         out=out,
@@ -301,6 +393,124 @@ def report(
         lambda console: console.print(f"Report: {path}", soft_wrap=True),
         as_json=as_json,
     )
+
+
+@app.command()
+def compare(
+    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
+    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    relaxations: Annotated[
+        str, typer.Option(metavar="NAMES", help="Which to compare, separated by commas.")
+    ] = "planes,parallel,mccormick,lines,constants,best",
+    structure: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
+    ] = None,
+    readout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="Only the first samples; default: all.")
+    ] = None,
+    input_set: Annotated[
+        str, typer.Option(metavar="SET", help="frames, sequence, box or substitutions, as for `refcert certify`.")
+    ] = "frames",
+    norm: Annotated[
+        str, typer.Option(metavar="P", help="l_p norm of the perturbation of a frame: inf, 2, 1 or any p >= 1.")
+    ] = "inf",
+    radius: Annotated[
+        float | None,
+        typer.Option(
+            parser=_number, metavar="R", help="Certify at this radius, in the data's unit, per frame; or --search."
+        ),
+    ] = None,
+    radius_db: Annotated[
+        float | None,
+        typer.Option(parser=_number, metavar="D", help="Certify at this loudness, as for `refcert certify`."),
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")] = False,
+    frames: Annotated[
+        str, typer.Option(metavar="WHICH", help="Which frames move: all, e.g. 0,3, or each (one frame at a time).")
+    ] = "all",
+    clip: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
+    ] = None,
+    clip_bound: Annotated[
+        str, typer.Option(metavar="HOW", help="exact or simple, as for `refcert certify`.")
+    ] = "exact",
+    target: Annotated[
+        str,
+        typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
+    ] = "untargeted",
+    samples_volume: Annotated[
+        int,
+        typer.Option(parser=_whole, metavar="K", help="Planes drawn for the volume ratio; each takes about 0.03 s."),
+    ] = 200,
+    box_radius: Annotated[
+        float | None,
+        typer.Option(
+            parser=_number,
+            metavar="R",
+            help="Radius of the boxes for gaps and volumes; default: --radius, or the largest mean radius found.",
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")] = "float64",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")] = "cpu",
+    batch_size: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Samples per pass; results do not depend on it.")
+    ] = 100,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory for bounds, as 500MB, 2GB or bytes; results do not depend on it."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")
+    ] = 1e-3,
+    seed: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Decides which planes are drawn for the volume ratio.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=_path, metavar="DIR", help="Folder for the JSON and the page; it must not exist yet."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare relaxations on one question: radius or certified samples, tightness of the planes, time."""
+    from refcert.app.compare import Comparison, parse_relaxations, run_compare
+    from refcert.app.compare_table import print_compare
+    from refcert.app.request import BALLS, Request, parse_clip, parse_memory, parse_norm
+
+    for option, value in {"--radius": radius, "--radius-db": radius_db}.items():
+        if value is not None and search:
+            raise InputError(f"{option} {value!r} and --search exclude each other; give one of them")
+    if search and input_set not in BALLS:
+        raise InputError(f"--search does not go with --input-set {input_set}, which has no radius; leave it out")
+    names = parse_relaxations(relaxations)
+    request = Request(
+        model=model,
+        data=data,
+        count=count,
+        norm=parse_norm(norm),
+        radius=radius,
+        frames=frames,
+        clip=None if clip is None else parse_clip(*clip),
+        target=target,
+        relaxation=names[0],
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        tolerance=tolerance,
+        seed=seed,
+        structure=structure,
+        readout=readout,
+        input_set=input_set,
+        clip_bound=clip_bound,
+        radius_db=radius_db,
+        memory=None if memory is None else parse_memory(memory),
+    )
+    if request.search and not search:
+        raise InputError("neither --radius nor --search is given; give --radius R, --radius-db D or --search")
+    result = run_compare(Comparison(request, names, samples_volume, box_radius), out=out, progress=_progress())
+    _print(lambda: result, lambda console: print_compare(console, result, out), as_json=as_json)
 
 
 class _Interrupted(SystemExit):

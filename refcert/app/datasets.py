@@ -13,21 +13,24 @@ import hashlib
 import math
 import os
 import struct
-import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refcert.app.data_files import Arrays, Wanted, check_labels, read_file
 from refcert.app.errors import InputError
+from refcert.app.options import STORED_SETS
 
 KNOWN: Final = ("digits", "mnist")
 DATA_VARIABLE: Final = "REFCERT_DATA"
 PIXEL_UNIT: Final = "pixel value in [0, 1]"
 FILE_UNIT: Final = "unit of the file's own x"
+EMBEDDING_UNIT: Final = "unit of the model's embedding"
 
 _DIGITS_TRAINING: Final = 1437
 _DIGITS_MAXIMUM: Final = 16.0
@@ -36,24 +39,15 @@ _MNIST_IMAGES: Final = "t10k-images-idx3-ubyte.gz"
 _MNIST_LABELS: Final = "t10k-labels-idx1-ubyte.gz"
 _MNIST_MAXIMUM: Final = 255.0
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049
-_UNREADABLE: Final = (
-    OSError,
-    EOFError,
-    ValueError,
-    MemoryError,  # a header that claims more than there is
-    RuntimeError,  # an encrypted archive
-    zipfile.BadZipFile,
-    zlib.error,
-)
-_EXACT_INTEGERS: Final = 2**53  # every whole number up to this size is a float64 value
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Labelled sequences: x (count, time, input) float64, labels (count,) int64.
+    """Labelled sequences: x (count, time, input) float64, labels (count,) or (count, time) int64.
 
-    unit: what the values of x, and so radii, are measured in. digest: SHA-256 over shape and exact bytes of x
-    (little-endian float64) and labels (little-endian int64).
+    unit: what the values of x, and so radii, are measured in. lengths (count,) int64: how many frames count; None for
+    all. sets: a stored input set, see `data_files`. total: how many sequences the whole data set has. digest: SHA-256
+    over names, shapes and exact bytes of all arrays that are used (little-endian float64 and int64).
     """
 
     x: NDArray[np.float64]
@@ -61,68 +55,99 @@ class Sequences:
     name: str
     unit: str
     digest: str
+    total: int
+    lengths: NDArray[np.int64] | None = None
+    sets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)
 
 
-def load_sequences(source: str, *, input_size: int, count: int | None, classes: int | None = None) -> Sequences:
+def load_sequences(
+    source: str,
+    *,
+    input_size: int,
+    count: int | None,
+    classes: int | None = None,
+    input_set: str = "frames",
+    per_frame: bool = False,
+    embedding: NDArray[np.float64] | None = None,
+) -> Sequences:
     """The first `count` sequences (all for None) of a known data set or an `.npz` file, in their order.
 
-    source: a name in KNOWN, else a path of an `.npz` file with x (count, time, input), real numbers, and
-    labels (count,), whole numbers. input_size: values a frame, as the model reads them. classes: labels must
-    be below. The whole data set is checked, whatever `count` is.
-    Raises InputError with the value and the remedy.
+    source: a name in KNOWN, else a path of an `.npz` file, see `data_files`. input_size: values a frame, as the model
+    reads them. classes: labels must be below. input_set: 'box' and 'substitutions' are read from the file. per_frame:
+    one label a frame. embedding: the model's vectors, for files with tokens. The whole data set is checked, whatever
+    `count` is. Raises InputError with the value and the remedy.
     """
-    if source == "digits":
-        images, targets = _digits()
-        x, labels, unit = (
-            _rows("digits", images[_DIGITS_TRAINING:], input_size),
-            targets[_DIGITS_TRAINING:],
-            PIXEL_UNIT,
-        )
-    elif source == "mnist":
-        images, labels = _mnist()
-        x, unit = _rows("mnist", images, input_size), PIXEL_UNIT
-    else:
-        x, labels = _npz(source)
-        unit = FILE_UNIT
-    _check_values(source, x, labels, classes)
-    if x.shape[2] != input_size:
+    wanted = Wanted(input_size, classes, input_set, per_frame, embedding)
+    if source in KNOWN:
+        arrays, unit = _known(source, wanted), PIXEL_UNIT
+    elif Path(source).suffix.lower() != ".npz":
         raise InputError(
-            f"{source}: x has shape {x.shape}, {x.shape[2]} values a frame, but the model reads "
-            f"{input_size}; cut the data into frames of that size"
+            f"no data set is called {source!r}; there are {', '.join(KNOWN)}, or give the path of an .npz file"
         )
-    if count is not None and not 1 <= count <= len(x):
-        raise InputError(f"count {count}: {source} has {len(x)} sequences; ask for 1 to {len(x)}")
-    return _sequences(source, x[:count], labels[:count], unit)
+    else:
+        arrays = read_file(source, wanted)
+        unit = FILE_UNIT if arrays.tokens is None else EMBEDDING_UNIT
+    total = len(arrays.x)
+    if count is not None and not 1 <= count <= total:
+        raise InputError(f"count {count}: {source} has {total} sequences; ask for 1 to {total}")
+    return _sequences(source, arrays, count, unit)
 
 
 def digits_training_part() -> Sequences:
     """The first 1437 of scikit-learn's digits as 8 frames of 8 pixels in [0, 1]; `digits` is the rest."""
     images, labels = _digits()
-    return _sequences("digits (training part)", images[:_DIGITS_TRAINING], labels[:_DIGITS_TRAINING], PIXEL_UNIT)
+    arrays = Arrays(images[:_DIGITS_TRAINING], labels[:_DIGITS_TRAINING], None, {})
+    return _sequences("digits (training part)", arrays, None, PIXEL_UNIT)
 
 
-def _sequences(name: str, x: NDArray[np.float64], labels: NDArray[np.int64], unit: str) -> Sequences:
-    x, labels = np.ascontiguousarray(x), np.ascontiguousarray(labels)
-    hasher = hashlib.sha256(f"x:{x.shape}\n".encode())
-    hasher.update(x.astype("<f8", copy=False).tobytes())
-    hasher.update(f"labels:{labels.shape}\n".encode())
-    hasher.update(labels.astype("<i8", copy=False).tobytes())
-    return Sequences(x, labels, name, unit, hasher.hexdigest())
+def _known(source: str, wanted: Wanted) -> Arrays:
+    """A known data set; it has one label a sequence and nothing but frames."""
+    if wanted.input_set in STORED_SETS:
+        arrays = " and ".join(STORED_SETS[wanted.input_set])
+        raise InputError(
+            f"{source} has no {arrays}, which --input-set {wanted.input_set} reads; give an .npz file that has them"
+        )
+    if wanted.per_frame:
+        raise InputError(
+            f"{source} has one label a sequence, but the model answers each frame; give an .npz file with labels "
+            "(count, time)"
+        )
+    if source == "digits":
+        images, targets = _digits()
+        images, labels = images[_DIGITS_TRAINING:], targets[_DIGITS_TRAINING:]
+    else:
+        images, labels = _mnist()
+    x = _rows(source, images, wanted.input_size)
+    check_labels(source, labels, wanted.classes)
+    return Arrays(x, labels, None, {})
 
 
-def _check_values(name: str, x: NDArray[np.float64], labels: NDArray[np.int64], classes: int | None) -> None:
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
-        index = [int(i) for i in bad[0]]
-        raise InputError(f"{name}: x{index} is {x[tuple(index)]}; every value must be finite. Repair or drop it")
-    outside = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
-    if outside.any():
-        first = int(np.argmax(outside))
-        allowed = "labels start at 0" if classes is None else f"the model has classes 0 to {classes - 1}"
-        raise InputError(f"{name}: labels[{first}] is {labels[first]}; {allowed}")
+def _sequences(name: str, arrays: Arrays, count: int | None, unit: str) -> Sequences:
+    x, labels = np.ascontiguousarray(arrays.x[:count]), np.ascontiguousarray(arrays.labels[:count])
+    lengths = None if arrays.lengths is None else arrays.lengths[:count].copy()
+    sets = {key: np.ascontiguousarray(value[:count]) for key, value in arrays.sets.items()}
+    used: dict[str, NDArray[Any]] = {}
+    if arrays.tokens is not None:
+        used["tokens"] = arrays.tokens[:count]
+    elif arrays.own_x:
+        used["x"] = x
+    used["labels"] = labels
+    if lengths is not None:
+        used["lengths"] = lengths
+    return Sequences(x, labels, name, unit, digest_of(used | sets), len(arrays.x), lengths, sets)
+
+
+def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over names, shapes and exact bytes, floats as little-endian float64, whole numbers as int64."""
+    hasher = hashlib.sha256()
+    for name, value in arrays.items():
+        kind = {"f": "<f8", "i": "<i8", "b": "|b1"}[value.dtype.kind]
+        hasher.update(f"{name}:{value.shape}\n".encode())
+        hasher.update(np.ascontiguousarray(value).astype(kind, copy=False).tobytes())
+    return hasher.hexdigest()
 
 
 def _rows(name: str, images: NDArray[np.float64], input_size: int) -> NDArray[np.float64]:
@@ -194,79 +219,3 @@ def _idx(path: Path, magic: int, *, ndim: int) -> NDArray[np.uint8]:
             f"mnist: {path} holds {len(content)} bytes, sizes {sizes} need exactly {needed}; fetch it again"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(sizes)
-
-
-# npz files
-
-
-def _npz(source: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """x (count, time, input) and labels (count,) of a file, converted exactly."""
-    path = Path(source)
-    if path.suffix.lower() != ".npz":
-        raise InputError(
-            f"no data set is called {source!r}; there are {', '.join(KNOWN)}, or give the path of an .npz file"
-        )
-    if not path.is_file():
-        raise InputError(f"{path} is not a file that exists; give the path of an .npz file with x and labels")
-    arrays = _members(path, ("x", "labels"))
-    x, labels = arrays["x"], arrays["labels"]
-    if x.ndim != 3 or labels.ndim != 1 or 0 in x.shape[1:]:
-        raise InputError(
-            f"{path}: x has shape {x.shape} and labels {labels.shape}; they need (count, time, input) and "
-            "(count,), time and input not zero"
-        )
-    if len(x) != len(labels):
-        raise InputError(f"{path}: x has {len(x)} sequences, labels {len(labels)}; give one label a sequence")
-    if not len(x):
-        raise InputError(f"{path} has no sequences: x has shape {x.shape}; give at least one")
-    return _exact_floats(path, x), _exact_labels(path, labels)
-
-
-def _members(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """The named arrays of an npz file; pickled objects are refused, because reading them can run code."""
-    remedy = 'write it with numpy.savez("data.npz", x=x, labels=labels), arrays of numbers'
-    try:
-        # Opened here, because numpy leaves the file open when the archive is damaged.
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise InputError(f"{path} is no npz file (not a whole zip archive, so perhaps cut short); {remedy}")
-            file.seek(0)
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array; {remedy}")
-            for name in names:
-                if name not in stored.files:
-                    found = ", ".join(stored.files) or "nothing"
-                    raise InputError(f"{path} has no array {name!r}, it has {found}; {remedy}")
-            return {name: np.asarray(stored[name]) for name in names}
-    except InputError:
-        raise
-    except _UNREADABLE as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); pickled (object) arrays are refused, because reading them can "
-            f"run code, and a damaged file must be copied again. Else {remedy}"
-        ) from error
-
-
-def _exact_floats(path: Path, x: NDArray[Any]) -> NDArray[np.float64]:
-    if not (x.dtype.kind in "iu" or (x.dtype.kind == "f" and x.dtype.itemsize <= 8)):
-        raise InputError(
-            f"{path}: x is {x.dtype}; give float16, float32, float64 or whole numbers, which convert exactly"
-        )
-    if x.dtype.kind in "iu" and x.dtype.itemsize == 8:
-        large = np.argwhere((x > _EXACT_INTEGERS) | (x < -_EXACT_INTEGERS))
-        if len(large):
-            index = [int(i) for i in large[0]]
-            raise InputError(f"{path}: x{index} is {x[tuple(index)]}; beyond 2^53 it would be rounded. Scale it")
-    return x.astype(np.float64)
-
-
-def _exact_labels(path: Path, labels: NDArray[Any]) -> NDArray[np.int64]:
-    if labels.dtype.kind not in "iu":
-        raise InputError(
-            f"{path}: labels are {labels.dtype} (labels[0] is {labels[0]}); give whole numbers, "
-            "labels.astype(numpy.int64)"
-        )
-    if labels.max() > np.iinfo(np.int64).max:
-        raise InputError(f"{path}: labels[{labels.argmax()}] is {labels.max()}; no class has that number")
-    return labels.astype(np.int64)

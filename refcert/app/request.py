@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
+from typing import Any, Final
 
 from gpu_engine.errors import SpecificationError
-from gpu_engine.spec import check_clip, check_norm
+from gpu_engine.inputs import check_clip, check_clip_bound, check_norm, decibel_factor
+from gpu_engine.model import READOUTS
 from refcert.app.errors import InputError
+from refcert.app.options import BALLS, CRITERIA, INPUT_SETS, STORED_SETS, completed
+
+__all__ = ["BALLS", "Request", "norm_name", "parse_clip", "parse_memory", "parse_norm"]
 
 # Whole norms below are written without a point or exponent.
 _PLAIN = 1e6
@@ -16,9 +23,11 @@ _PLAIN = 1e6
 
 @dataclass(frozen=True)
 class Request:
-    """The question of `refcert certify`. norm: p as a float. radius: None asks for a search.
+    """The question of `refcert certify`. norm: p as a float.
 
-    frames: 'all', 'each', or frame numbers such as '0,3'. target: 'untargeted', 'all' or a class number.
+    radius and radius_db (decibel relative to each sample's peak): where both are None, balls ask for a search; sets
+    that the data holds have no radius. frames: 'all', 'each', or frame numbers such as '0,3'. target: 'untargeted',
+    'all' or a class number. spec: the file of the user's own rows. memory: bytes, None for no limit.
     """
 
     model: str
@@ -35,30 +44,105 @@ class Request:
     batch_size: int
     tolerance: float
     seed: int
+    structure: str | None = None
+    readout: str | None = None
+    input_set: str = "frames"
+    clip_bound: str = "exact"
+    radius_db: float | None = None
+    top_k: int | None = None
+    spec: str | None = None
+    criterion: str = "margins"
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         try:
             check_norm(self.norm)
             if self.clip is not None:
                 check_clip(self.clip)
+            check_clip_bound(self.clip_bound)
+            if self.radius_db is not None:
+                decibel_factor(self.radius_db)
         except SpecificationError as error:
             raise InputError(str(error)) from error
         if self.radius is not None and not (self.radius >= 0 and math.isfinite(self.radius)):
             raise InputError(f"radius is {self.radius}; give a finite number >= 0, in the unit of the data")
+        if self.radius is not None and self.radius_db is not None:
+            raise InputError(
+                f"--radius {self.radius!r} and --radius-db {self.radius_db!r} exclude each other; give one of them"
+            )
         if self.count is not None and self.count < 1:
             raise InputError(f"count is {self.count}; give at least one sample")
         if self.batch_size < 1:
             raise InputError(f"batch size is {self.batch_size}; give at least one sample")
+        if self.memory is not None and self.memory < 1:
+            raise InputError(f"memory is {self.memory} bytes; give a size such as 500MB or 2GB")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance is {self.tolerance}; give a number between 0 and 1, say 0.001")
-        if self.frames == "each" and self.target == "all":
-            raise InputError("--frames each with --target all asks for a table per sample; choose one of them")
+        if self.readout is not None and self.readout not in READOUTS:
+            raise InputError(f"--readout {self.readout!r} is not known; known: {', '.join(READOUTS)}")
+        self._check_input_set()
+        self._check_question()
         self.frame_numbers(None)
         self.target_class(None)
 
+    def _check_input_set(self) -> None:
+        if self.input_set not in INPUT_SETS:
+            raise InputError(f"--input-set {self.input_set!r} is not known; known: {', '.join(INPUT_SETS)}")
+        if self.clip_bound != "exact" and self.clip is None:
+            raise InputError(f"--clip-bound {self.clip_bound} bounds nothing without a range; give --clip LOW HIGH")
+        if self.input_set in BALLS:
+            return
+        arrays = " and ".join(STORED_SETS[self.input_set])
+        given = {
+            f"--radius {self.radius!r}": self.radius is not None,
+            f"--radius-db {self.radius_db!r}": self.radius_db is not None,
+            f"--norm {norm_name(self.norm)}": not math.isinf(self.norm),
+            "--clip": self.clip is not None,
+            f"--frames {self.frames}": self.frames != "all",
+        }
+        for option, present in given.items():
+            if present:
+                raise InputError(
+                    f"{option} does not go with --input-set {self.input_set}: the set is certified as the data's "
+                    f"{arrays} say it; leave the option out, or choose --input-set {' or '.join(BALLS)}"
+                )
+
+    def _check_question(self) -> None:
+        if self.criterion not in CRITERIA:
+            raise InputError(f"--criterion {self.criterion!r} is not known; known: {', '.join(CRITERIA)}")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"--top-k is {self.top_k}; give at least 1")
+        if self.spec is not None and not self.spec.strip():
+            raise InputError(f"--spec is {self.spec!r}; give an .npz file with C and d")
+        if self.structure is not None and not self.structure.strip():
+            raise InputError(
+                f"--structure is {self.structure!r}; give the layers in order, as 'linear1 relu lstm linear2'"
+            )
+        asked = {
+            "--spec": self.spec is not None,
+            "--top-k": self.top_k is not None,
+            f"--target {self.target}": self.target != "untargeted",
+        }
+        given = [option for option, present in asked.items() if present]
+        if len(given) > 1:
+            raise InputError(f"{given[0]} and {given[1]} ask different questions; give one of them")
+        if self.criterion == "per-class" and (self.spec is not None or self.top_k is not None):
+            raise InputError(
+                f"--criterion per-class bounds the label's score against those of other classes; {given[0]} asks "
+                "something else, leave one of them out"
+            )
+        if self.frames == "each" and self.target == "all":
+            raise InputError("--frames each with --target all asks for a table per sample; choose one of them")
+
     @property
     def search(self) -> bool:
-        return self.radius is None
+        """Whether the largest radius is searched."""
+        return self.radius is None and self.radius_db is None and self.input_set in BALLS
+
+    @property
+    def about_label(self) -> bool:
+        """Whether the question is about the sample's label, so that a misclassified sample has no positive answer."""
+        return self.spec is None
 
     def frame_numbers(self, time: int | None) -> list[int] | None:
         """The chosen frames, None for all or each; checked against the data's frames once they are known."""
@@ -98,11 +182,23 @@ class Request:
         return target
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary; the norm infinity is written as the string 'inf'."""
+        """A plain dictionary; the norm infinity is written as the string 'inf', and null where there is no ball."""
         plain = asdict(self)
-        plain["norm"] = norm_name(self.norm)
+        plain["norm"] = norm_name(self.norm) if self.input_set in BALLS else None
         plain["clip"] = list(self.clip) if self.clip is not None else None
         return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Request:
+        """The request of `to_json`, also of a version that knew fewer options. Raises InputError."""
+        known = {field.name for field in fields(cls)}
+        values = completed(plain)
+        for name in sorted(known ^ values.keys()):
+            what = "lacks" if name in known else "has the unknown"
+            raise InputError(f"the request {what} {name!r}; it is not one of this version")
+        values["norm"] = math.inf if plain["norm"] is None else parse_norm(str(plain["norm"]))
+        values["clip"] = None if plain["clip"] is None else tuple(plain["clip"])
+        return cls(**values)
 
 
 def parse_norm(text: str) -> float:
@@ -131,3 +227,16 @@ def norm_name(p: float) -> str:
     if math.isinf(p):
         return "inf"
     return str(int(p)) if p == int(p) and p < _PLAIN else repr(p)
+
+
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_memory(text: str) -> int:
+    """'500MB', '2GB', '1.5GiB' or a number of bytes, as bytes. kB, MB, GB are powers of 1000, KiB, MiB of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"--memory {text!r} is not a size; give bytes, or a size such as 500MB or 2GB")
+    number, power, binary = match.groups()
+    return int(Decimal(number) * (1024 if binary else 1000) ** _POWERS[(power or "").lower()])

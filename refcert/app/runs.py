@@ -52,6 +52,14 @@ _COLUMN_TYPES = {
     **dict.fromkeys(("correct", "certified"), pa.bool_()),
     **dict.fromkeys(("radius", "radius_failed", "margin", "seconds"), pa.float64()),
 }
+_PER_FRAME = ("label", "predicted")
+_LISTS = ("frame_", "target_", "step_")
+
+
+def _column_type(name: str, rows: list[dict[str, Any]]) -> pa.DataType:
+    plain = _COLUMN_TYPES.get(name, pa.list_(pa.float64()))
+    # Models that answer each frame have a list of labels in every row.
+    return pa.list_(plain) if name in _PER_FRAME and isinstance(rows[0][name], list) else plain
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ class RunFolder:
             self.write_audit(part, audit)
         names = list(dict.fromkeys(name for row in rows for name in row))  # not every sample has every field
         # Types by name, not by value: a column that is null in one part and not in the next has one type.
-        types = [_COLUMN_TYPES.get(name, pa.list_(pa.float64())) for name in names]
+        types = [_column_type(name, rows) for name in names]
         table = pa.table(
             [pa.array([row.get(name) for row in rows], kind) for name, kind in zip(names, types, strict=True)], names
         )
@@ -182,7 +190,7 @@ class RunFolder:
 
 def without_absent(row: dict[str, Any]) -> dict[str, Any]:
     """A record without the lists that it does not have; as a column they are null."""
-    return {k: v for k, v in row.items() if v is not None or not k.startswith(("frame_", "target_"))}
+    return {k: v for k, v in row.items() if v is not None or not k.startswith(_LISTS)}
 
 
 def create(path: Path, request: dict[str, Any]) -> RunFolder:
@@ -235,10 +243,11 @@ def resume(path: Path, request: dict[str, Any]) -> RunFolder:
     return run
 
 
-# The digests say which model and data it is, wherever the files lie now.
+# The digests say which model, data and rows these are, wherever the files lie now; results do not depend on memory.
 _MAY_DIFFER = (
     *("format", "machine", "started"),
-    *("model.source", "data.name", "request.model", "request.data"),
+    *("model.source", "data.name", "specification.source"),
+    *("request.model", "request.data", "request.spec", "request.memory"),
 )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from refcert.app.report import words
+
 if TYPE_CHECKING:
     from proofs.lemma import LemmaResult
     from refcert.app.audit_run import AuditReport
@@ -19,25 +21,26 @@ SHOWN = 20
 def print_certify(console: Console, summary: dict[str, Any]) -> None:
     """The outcome of `refcert certify`."""
     request = summary["request"]
-    search = request["radius"] is None
+    search = words.searches(request)
     console.print(summary["model"]["description"], soft_wrap=True)
-    norm = "l_" + request["norm"]
-    asked = f"search, tolerance {request['tolerance']!r}" if search else f"radius {request['radius']!r}"
-    clip = "" if request["clip"] is None else f", clip {request['clip'][0]:g} to {request['clip'][1]:g}"
     console.print(
-        f"{norm} balls on frames {request['frames']}, {asked}{clip}, {request['target']}; "
-        f"data {summary['data']['name']}, {summary['data']['unit']}",
+        f"{_asked(request)}; data {summary['data']['name']}, {summary['data']['unit']}",
         soft_wrap=True,
     )
-    table = Table("sample", "label", "predicted", "certified radius" if search else "certified", "margin >=")
+    decibel = ("radius",) if request["radius_db"] is not None else ()
+    verdict = "certified radius" if search else "certified"
+    table = Table("sample", "label", "predicted", *decibel, verdict, "margin >=")
     for row in summary["samples"][:SHOWN]:
-        value = _radius(row) if search else {True: "yes", False: "no", None: "-"}[row["certified"]]
+        value = _radius(request, row) if search else {True: "yes", False: "no", None: "-"}[row["certified"]]
+        given = ["-" if row["radius"] is None else f"{row['radius']:.4g}"] if decibel else []
         margin = "-" if row["margin"] is None else f"{row['margin']:.4g}"
-        table.add_row(str(row["index"]), str(row["label"]), str(row["predicted"]), value, margin)
+        table.add_row(
+            str(row["index"]), words.labels(row["label"]), words.labels(row["predicted"]), *given, value, margin
+        )
     console.print(table)
     if len(summary["samples"]) > SHOWN:
         console.print(f"... and {len(summary['samples']) - SHOWN} more (--json or the run folder has all)")
-    parts = [f"{summary['correct']} of {summary['count']} classified correctly"]
+    parts = [f"{summary['correct']} of {summary['count']} {_correct(request)}"]
     if search and summary["mean_radius"] is not None:
         parts.append(
             f"certified radius: mean {_down(summary['mean_radius'])}, median {_down(summary['median_radius'])}"
@@ -56,10 +59,40 @@ def print_demo(console: Console, summary: dict[str, Any]) -> None:
     console.print(f"\nReport: {summary['report']}", soft_wrap=True)
 
 
-def _radius(row: dict[str, Any]) -> str:
+def _asked(request: dict[str, Any]) -> str:
+    """The question in a few words."""
+    asked = {"box": "boxes of the data", "substitutions": "substitutions of the data"}.get(request["input_set"], "")
+    if words.has_ball(request):
+        whole = "one l_{} ball around the sequence, frames {}" if request["input_set"] == "sequence" else ""
+        asked = (whole or "l_{} balls on frames {}").format(request["norm"], request["frames"])
+        if words.searches(request):
+            asked += f", search, tolerance {request['tolerance']!r}"
+        elif request["radius_db"] is not None:
+            asked += f", radius {request['radius_db']!r} dB of each sample's peak"
+        else:
+            asked += f", radius {request['radius']!r}"
+        if request["clip"] is not None:
+            simple = "" if request["clip_bound"] == "exact" else f" ({request['clip_bound']} bound)"
+            asked += f", clip {request['clip'][0]:g} to {request['clip'][1]:g}{simple}"
+    if request["spec"] is not None:
+        asked += f", rows of {request['spec']}"
+    elif request["top_k"] is not None:
+        asked += f", label among the {request['top_k']} largest"
+    else:
+        asked += f", {request['target']}" + (", bounds per class" if request["criterion"] == "per-class" else "")
+    return f"{asked}, relaxation {request['relaxation']}"
+
+
+def _correct(request: dict[str, Any]) -> str:
+    return (
+        "classified correctly" if request["top_k"] is None else f"with the label among the {request['top_k']} largest"
+    )
+
+
+def _radius(request: dict[str, Any], row: dict[str, Any]) -> str:
     if row["radius"] is None:
         return "-"
-    return _down(row["radius"]) if row["correct"] else "0 (misclassified)"
+    return _down(row["radius"]) if row["correct"] or not words.about_label(request) else "0 (misclassified)"
 
 
 def _down(radius: float) -> str:

@@ -8,10 +8,9 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from gpu_engine.errors import ModelError
 from gpu_engine.loading import load_model
 from gpu_engine.propagation.schedule import bound
-from gpu_engine.relaxations.rules import RULES
+from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.spec import FrameBalls, untargeted
 from refcert.app.datasets import load_sequences
 from refcert.app.errors import InputError
@@ -67,11 +66,21 @@ def test_the_lstm_is_certified_at_meaningful_radii(digits):
     model = load_model(pretrained_path("digits_lstm"))
     x, labels = torch.from_numpy(digits.x[:30]), torch.from_numpy(digits.labels[:30])
     balls = FrameBalls(x, torch.full(x.shape[:2], 0.01, dtype=torch.float64), clip=(0.0, 1.0))
-    lower = bound(model, balls, untargeted(labels, 10), RULES["parallel"], dtype=torch.float64).lower
+    lower = bound(model, balls, untargeted(labels, 10), RELAXATIONS["parallel"], dtype=torch.float64).lower
     assert (lower > 0).all(dim=1).double().mean().item() >= 0.8
 
 
-@pytest.mark.parametrize(("name", "kind"), [("digits_gru", "a GRU layer"), ("digits_rnn", "a vanilla RNN layer")])
-def test_cells_that_the_engine_cannot_bound_yet_are_refused_by_it(name, kind):
-    with pytest.raises(ModelError, match=f"weight_hh_l0 .* is {kind}"):
-        load_model(pretrained_path(name))
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_the_engine_decides_as_pytorch_does(name, digits):
+    """The file itself says what its weights do not: the nonlinearity of the vanilla RNN."""
+    weights, _ = stored(name)
+    prefix, hidden = name.removeprefix("digits_"), weights["linear.weight"].shape[1]
+    network = nn.ModuleDict(
+        {prefix: KINDS[name](8, hidden, batch_first=True), "linear": nn.Linear(hidden, 10)}
+    ).double()
+    network.load_state_dict(weights)
+    x = torch.from_numpy(digits.x)
+    with torch.no_grad():
+        outputs, _ = network[prefix](x)
+        expected = network["linear"](outputs[:, -1])
+    torch.testing.assert_close(load_model(pretrained_path(name)).logits(x), expected, rtol=1e-12, atol=1e-12)

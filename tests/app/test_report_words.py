@@ -26,7 +26,14 @@ def test_a_picture_keeps_every_pixel():
     image = rng.integers(0, 17, (8, 8)) / 16
     drawn = np.zeros((8, 8))
     picture = pictures.draw(
-        index=0, label=1, predicted=1, radii=[0.5] * 8, image=image, scale=pictures.Scale(0.5, 0.5), decimals=2
+        index=0,
+        label="1",
+        predicted="1",
+        correct=True,
+        radii=[0.5] * 8,
+        image=image,
+        scale=pictures.Scale(0.5, 0.5),
+        decimals=2,
     )
     for ink in picture.ink:
         for run in ink.path.split("M")[1:]:
@@ -107,6 +114,10 @@ def test_a_share_is_whole_only_if_it_is(part, whole, said):
         {},
         {"radius": 0.1, "norm": 2.0, "clip": None, "frames": "0,3", "target": "7", "count": None},
         {"radius": 1e-7, "norm": 1.5, "clip": (-1.5, 2.0), "target": "all"},
+        {"input_set": "sequence", "norm": 2.0, "clip_bound": "simple", "criterion": "per-class", "memory": 2 * 10**9},
+        {"input_set": "box", "clip": None, "spec": "my rows.npz", "relaxation": "best"},
+        {"input_set": "substitutions", "clip": None, "top_k": 2, "readout": "mean"},
+        {"radius_db": -60.5, "structure": "embedding fc1 relu lstm:lstm fc2", "frames": "each"},
         {"model": "my model's; rm -rf.safetensors", "data": "a b/$HOME.npz", "frames": "each", "device": "cuda:1"},
     ],
     ids=str,
@@ -137,6 +148,16 @@ def test_the_command_line_asks_the_same(changes, monkeypatch):
         ({"frames": "each", "norm": 1.0}, ["one of the 8 frames at a time", "sum of absolute changes"]),
         ({"frames": "0,2,5", "target": "3"}, ["frames 0, 2 and 5 may each change", "above that of class 3"]),
         ({"frames": "4", "norm": 3.0, "target": "all"}, ["frame 4 may change", "l_3 norm", "each other class"]),
+        (
+            {"input_set": "sequence", "norm": 2.0, "top_k": 3},
+            ["sequence of 8 frames may change as a whole, by a Euclidean length", "among the 3 largest"],
+        ),
+        (
+            {"input_set": "sequence", "frames": "0,2"},
+            ["frames 0 and 2 may change together, each of their values", "others stay fixed"],
+        ),
+        ({"radius_db": -60.0, "clip": None}, ["radius r of -60 dB relative to the sample's own peak", "8 frames"]),
+        ({"spec": "rows.npz", "radius": 0.5}, ["all rows C F(x) + d of rows.npz are positive"]),
     ],
     ids=str,
 )
@@ -144,3 +165,37 @@ def test_the_question_in_words(changes, phrases):
     said = words.question(request(**changes).to_json(), "pixel", 8)
     for phrase in (*phrases, "Unit of r: pixel"):
         assert phrase in said
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [("box", "between its own two ends"), ("substitutions", "replaced, independently of the others, by one of the")],
+)
+def test_sets_of_the_data_have_no_radius(name, phrase):
+    asked = request(input_set=name, clip=None).to_json()
+    said = words.question(asked, "pixel", 8)
+    assert phrase in said
+    settings = dict(words.details(asked))
+    assert "radius" not in said
+    assert {"Norm", "Radius", "Valid range", "Frames that move"}.isdisjoint(settings)
+
+
+def test_ragged_data_and_answers_per_frame_are_said():
+    asked = request().to_json()
+    said = words.question(asked, "pixel", 8, ragged=True, per_frame=True)
+    assert "every one of the up to 8 frames" in said
+    assert "at every frame stays with that frame's label" in said
+    assert "at the frame where this is least" in words.margin(asked, per_frame=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "phrase"),
+    [
+        ({}, "the label's score minus the best other one"),
+        ({"target": "3"}, "the label's score minus that of class 3"),
+        ({"top_k": 2}, "the label's score minus number 2 of the other scores, the largest being number 1"),
+        ({"spec": "rows.npz"}, "the least row of C F(x) + d"),
+    ],
+)
+def test_the_margin_in_words(changes, phrase):
+    assert words.margin(request(**changes).to_json()) == phrase

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from gpu_engine.bounds import Plane, PlanePair
 from gpu_engine.cells.unroll import unroll
-from gpu_engine.errors import ModelError
+from gpu_engine.errors import ModelError, SpecificationError
 from gpu_engine.inputs import FrameBalls
 from gpu_engine.model import Activation, Dense, Direction, RecurrentClassifier
 from gpu_engine.propagation.schedule import bound
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search.certify import Options, certify
-from gpu_engine.spec import Specification, untargeted
+from gpu_engine.spec import Specification, untargeted, untargeted_steps
 from gpu_engine.steps import Nonlinear
 from tests.engine.networks import networks
 from tests.engine.plain_steps import Exact, evaluate, outputs
@@ -127,6 +127,23 @@ def test_ragged_batches_are_their_sequences_one_by_one(question, data):
     for k, length in enumerate(lengths.tolist()):
         alone = certify(model, inputs.select(slice(k, k + 1)).first_frames(length), spec.select(slice(k, k + 1))).lower
         torch.testing.assert_close(ragged[k : k + 1], alone, rtol=SAME, atol=SAME)
+
+
+@given(question=questions(readouts=("every",)), data=st.data())
+@settings(max_examples=25)
+def test_ragged_answers_per_frame_are_those_of_the_sequences_one_by_one(question, data):
+    model, inputs = question.model, question.inputs
+    lengths = torch.tensor([data.draw(st.integers(1, inputs.time)) for _ in range(len(inputs))])
+    labels = torch.zeros(len(inputs), inputs.time, dtype=torch.int64)
+    spec = untargeted_steps(labels, model.classes, lengths)
+    margins = certify(model, inputs, spec, lengths=lengths).margin
+    for k, length in enumerate(lengths.tolist()):
+        alone = inputs.select(slice(k, k + 1)).first_frames(length)
+        margin = certify(model, alone, untargeted_steps(labels[k : k + 1, :length], model.classes)).margin
+        torch.testing.assert_close(margins[k : k + 1], margin, rtol=SAME, atol=SAME)
+    if bool((lengths < inputs.time).any()):
+        with pytest.raises(SpecificationError, match="behind the sequence's"):
+            certify(model, inputs, untargeted_steps(labels, model.classes), lengths=lengths)
 
 
 @given(question=questions(), name=st.sampled_from(NAMES))

@@ -6,6 +6,7 @@ import torch
 
 from gpu_engine.rounding import ELEMENTARY_UNITS
 from proofs.lemma import LemmaError
+from proofs.lemmas import curve_rounding
 from proofs.lemmas.offset_rounding import MODULES, traced, units
 from proofs.roundings import STEEPNESS, UNKNOWN, Interval, bounded_counts, leaf, longest, point, total
 
@@ -81,3 +82,12 @@ def test_candidates_are_counted(kind: str) -> None:
 
 def test_the_constant_is_near_what_is_needed() -> None:
     assert 30 < units() <= 48
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("sigmoid", 20, 24), ("tanh", 30, 36), ("relu", 3, 4)])
+def test_candidates_of_lines_are_counted(name: str, least: int, most: int) -> None:
+    assert least <= curve_rounding.units(name) <= most
+    for sign in curve_rounding.SIGNS.values():
+        best, slack = curve_rounding.traced(curve_rounding.CURVES[name], sign, torch.float64)
+        assert best.known
+        assert slack.known

@@ -13,7 +13,7 @@ from refcert.app.errors import InputError
 from refcert.app.report import figures, words
 from refcert.app.report.frames import FOLDER, Frames, SubRun, picture_frames, read_frames, rows_per_frame
 from refcert.app.report.planes import Audit, Counts, State, read_audit, state_of
-from refcert.app.report.reading import checked_samples, command_of
+from refcert.app.report.reading import asked_for, checked_samples, command_of
 from refcert.app.runs import open_run
 
 # Longer tables are cut on the page; the run folder has all.
@@ -27,8 +27,8 @@ class Row:
     """One sample of the table; empty texts where there is nothing to say, exact numbers beside rounded ones."""
 
     index: int
-    label: int
-    predicted: int
+    label: str
+    predicted: str
     outcome: Outcome
     radius: float | None
     radius_text: str
@@ -56,8 +56,15 @@ class RunView:
     machine: str
     seconds: float
     search: bool
-    radius: float | None
-    rival: str
+    ball: bool
+    decibel: bool
+    about_label: bool
+    counted: str
+    certified_name: str
+    place: str
+    margin_of: str
+    correct_name: str
+    specification: Mapping[str, Any] | None
     weakest_name: str
     finished: int
     total: int
@@ -99,39 +106,49 @@ def collect(path: Path) -> RunView:
     samples = checked_samples(run)
     if not samples:
         raise InputError(f"{path} has no finished samples; continue it with `refcert certify ... --resume`")
-    asked_for = run.request
-    request, shape = asked_for["request"], asked_for["data"]["shape"]
+    said = asked_for(run)
+    request, shape = said["request"], said["data"]["shape"]
     summary = run.summary
-    search = request["radius"] is None
-    unit = str(asked_for["data"]["unit"])
+    search = words.searches(request)
+    unit = str(said["data"]["unit"])
+    lengths, per_frame = said["data"].get("lengths"), said["model"].get("readout") == "every"
     asked = [row for row in samples if row["margin"] is not None]
-    correct = [row for row in asked if row["correct"]]
-    radii = [row["radius"] for row in correct] if search else []
+    counted = [row for row in asked if row["correct"] or not words.about_label(request)]
+    radii = [row["radius"] for row in counted] if search else []
     audit = read_audit(run, [row["index"] for row in asked], request["batch_size"])
-    sub_run, sub, sub_problem = read_frames(path, asked_for)
+    sub_run, sub, sub_problem = read_frames(path, said)
     planes, unaudited = audit.counts, audit.unaudited
     if sub is not None:
         planes, unaudited = planes + sub.audit.counts, unaudited + sub.audit.unaudited
     mean = statistics.fmean(radii) if radii else None
     median = statistics.median(radii) if radii else None
-    decimals = words.decimals_for(radius for radius in radii if radius is not None)
+    shown = radii if search else [row.get("radius") for row in asked]
+    decimals = words.decimals_for(radius for radius in shown if radius is not None)
     described = (summary or {}).get("model", {}).get("description", "")
-    certified = [row for row in correct if (row["radius"] > 0 if search else row["certified"])]
+    certified = [row for row in counted if (row["radius"] > 0 if search else row["certified"])]
     return RunView(
-        model=asked_for["model"],
+        model=said["model"],
         description=str(described),
-        data=asked_for["data"],
-        size=f"{shape[0]:,} samples of {shape[1]} frames of {shape[2]} values",
+        data=said["data"],
+        size=_size_of(shape, lengths),
         rows_per_frame=rows_per_frame(shape[1], shape[2]),
-        question=words.question(request, unit, shape[1]),
-        details=tuple(words.details(request)),
-        started=str(asked_for["started"]).replace("T", " ").replace("+00:00", " UTC"),
-        versions=tuple((str(k), str(v)) for k, v in asked_for["versions"].items()),
-        machine=str(asked_for["machine"]),
+        question=words.question(request, unit, shape[1], ragged=lengths is not None, per_frame=per_frame),
+        details=tuple(words.details(request, str(said["model"].get("readout", "")))),
+        started=str(said["started"]).replace("T", " ").replace("+00:00", " UTC"),
+        versions=tuple((str(k), str(v)) for k, v in said["versions"].items()),
+        machine=str(said["machine"]),
         seconds=math.fsum(row.get("seconds") or 0.0 for row in samples),
         search=search,
-        radius=request["radius"],
-        rival=words.rival(request["target"]),
+        ball=words.has_ball(request),
+        decibel=request["radius_db"] is not None,
+        about_label=words.about_label(request),
+        counted=words.counted(request),
+        # A proof about the label's place, or about the user's rows, needs no correct decision beside it.
+        certified_name="correct, and proved" if words.about_label(request) and request["top_k"] is None else "proved",
+        place="" if search else words.place(request),
+        margin_of=words.margin(request, per_frame),
+        correct_name=words.correct(request, per_frame),
+        specification=said.get("specification"),
         weakest_name=_weakest_name(samples),
         finished=len(samples),
         total=shape[0],
@@ -144,8 +161,8 @@ def collect(path: Path) -> RunView:
         mean_text="" if mean is None else words.at_least(mean, decimals),
         median_text="" if median is None else words.at_least(median, decimals),
         unit=unit,
-        charts=_charts(search, radii, len(asked), [row["margin"] for row in correct], median, unit),
-        rows=tuple(_row(row, search, decimals, audit) for row in samples[:TABLE_ROWS]),
+        charts=_charts(request, radii, len(asked), [row["margin"] for row in counted], median, unit),
+        rows=tuple(_row(row, request, decimals, audit) for row in samples[:TABLE_ROWS]),
         audit=audit,
         planes=planes,
         state=state_of(planes, unaudited),
@@ -155,22 +172,22 @@ def collect(path: Path) -> RunView:
         pictured=picture_frames(sub_run if sub_run is not None else run),
         command=command_of(run, path.resolve().name, bool(asked)),
         audit_command=words.audit_command(path.resolve().name),
-        audited_later=not asked_for["audit"] and audit.counts.total > 0,
+        audited_later=not said["audit"] and audit.counts.total > 0,
         files=tuple(_files(path, sub is not None)),
     )
 
 
 def _weakest_name(samples: Sequence[Mapping[str, Any]]) -> str:
     """The heading of the column that names a sample's weakest frame or class; empty if there is no such column."""
-    if any("frame_radii" in row or "frame_margins" in row for row in samples):
+    if any(name in row for row in samples for name in ("frame_radii", "frame_margins", "step_margins")):
         return "Weakest frame"
     return "Nearest class" if any("target_radii" in row or "target_margins" in row for row in samples) else ""
 
 
 def _weakest(row: Mapping[str, Any]) -> str:
-    for name in ("frame_radii", "frame_margins", "target_radii", "target_margins"):
+    for name in ("frame_radii", "frame_margins", "target_radii", "target_margins", "step_margins"):
         if name in row:
-            values = list(row[name])
+            values = [value for value in row[name] if value is not None]  # none behind a sequence's end
             if "radii" in name and not min(values) > 0:
                 return ""
             place = values.index(min(values))
@@ -179,22 +196,23 @@ def _weakest(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _row(row: Mapping[str, Any], search: bool, decimals: int, audit: Audit) -> Row:
+def _row(row: Mapping[str, Any], request: Mapping[str, Any], decimals: int, audit: Audit) -> Row:
+    search = words.searches(request)
     planes = audit.by_sample.get(row["index"])
     margin, radius, failed = row["margin"], row.get("radius"), row.get("radius_failed")
     outcome: Outcome
-    if not row["correct"]:
+    if not row["correct"] and words.about_label(request):
         outcome = "misclassified"
     elif margin is None:
         outcome = "no question"
     else:
-        outcome = "certified" if (radius or row.get("certified")) else "not certified"
+        outcome = "certified" if (radius if search else row["certified"]) else "not certified"
     if outcome == "certified" and planes is not None and planes.proved < planes.total:
         outcome = "not supported"
     return Row(
         index=row["index"],
-        label=row["label"],
-        predicted=row["predicted"],
+        label=words.labels(row["label"]),
+        predicted=words.labels(row["predicted"]),
         outcome=outcome,
         radius=radius,
         radius_text="" if radius is None else words.at_least(radius, decimals),
@@ -207,25 +225,38 @@ def _row(row: Mapping[str, Any], search: bool, decimals: int, audit: Audit) -> R
     )
 
 
+def _size_of(shape: Sequence[int], lengths: Sequence[int] | None) -> str:
+    frames = str(shape[1]) if lengths is None else f"{lengths[0]} to {lengths[1]}"
+    return f"{shape[0]:,} samples of {frames} frames of {shape[2]} values"
+
+
 def _charts(
-    search: bool, radii: Sequence[float], total: int, margins: Sequence[float], median: float | None, unit: str
+    request: Mapping[str, Any],
+    radii: Sequence[float],
+    total: int,
+    margins: Sequence[float],
+    median: float | None,
+    unit: str,
 ) -> tuple[figures.Figure, ...]:
-    if search:
+    who = words.counted(request)
+    if words.searches(request):
         if median is None:
             return ()
         label = f"certified radius r ({unit})"
         found = figures.histogram(
-            radii, name="radii", title="Certified radii of the correct samples", x_label=label, noun="samples"
+            radii, name="radii", title=f"Certified radii of the {who}", x_label=label, noun="samples"
         )
-        return found, figures.share_curve(radii, total, x_label=label, median=median)
+        return found, figures.share_curve(radii, total, x_label=label, median=median, counted=who)
     if not margins:
         return ()
     return (
         figures.histogram(
             margins,
             name="margins",
-            title="Margins of the correct samples",
-            x_label="lower bound of the margin (logits)",
+            title=f"Margins of the {who}",
+            x_label="lower bound of the margin (logits)"
+            if words.about_label(request)
+            else "lower bound of the least row",
             noun="samples",
             split_at_zero=True,
         ),

@@ -145,8 +145,10 @@ def histogram(
     )
 
 
-def share_curve(radii: Sequence[float], total: int, *, x_label: str, median: float) -> Figure:
-    """Share of all `total` samples with a certified radius of at least r; `radii` of the correct ones."""
+def share_curve(
+    radii: Sequence[float], total: int, *, x_label: str, median: float, counted: str = "correct samples"
+) -> Figure:
+    """Share of all `total` samples with a certified radius of at least r; `radii` of those that are counted."""
     ordered = sorted(radii)
     highest = ordered[-1] or 1.0
     step = nice_step(highest, _TICKS)
@@ -178,7 +180,7 @@ def share_curve(radii: Sequence[float], total: int, *, x_label: str, median: flo
     return Figure(
         "shares",
         "Share of samples certified at radius r",
-        f"A falling step curve: {len(ordered)} of {total} samples are classified correctly at r = 0, "
+        f"A falling step curve: it starts with the {len(ordered)} {counted} of {total} samples at r = 0, "
         f"half of these are certified up to {median:.4g}, the last up to {highest:.4g}.",
         x_label,
         "share of all samples",

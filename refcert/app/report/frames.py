@@ -16,6 +16,7 @@ from refcert.app.errors import InputError
 from refcert.app.report import words
 from refcert.app.report.pictures import Picture, draw, scale_of
 from refcert.app.report.planes import Audit, read_audit
+from refcert.app.report.reading import asked_for as asked_for_by
 from refcert.app.report.reading import checked_samples, command_of
 from refcert.app.runs import RunFolder, open_run
 
@@ -68,17 +69,21 @@ def read_frames(path: Path, asked_for: Mapping[str, Any]) -> tuple[RunFolder | N
 def picture_frames(run: RunFolder) -> Frames | None:
     """The pictures of a run that was made frame by frame; None if it was not, or nothing was certified."""
     samples = [row for row in run.samples() if row.get("frame_radii")]
+    for row in samples:  # behind a sequence's end there are none
+        row["frame_radii"] = [radius for radius in row["frame_radii"] if radius is not None]
     scale = scale_of([row["frame_radii"] for row in samples])
     if scale is None:
         return None
-    said = run.request
+    said = asked_for_by(run)
+    about_label = words.about_label(said["request"])
     images, problem = _images(said)
     decimals = max(words.decimals_for(radius for row in samples for radius in row["frame_radii"]) - 1, 0)
     pictures = tuple(
         draw(
             index=row["index"],
-            label=row["label"],
-            predicted=row["predicted"],
+            label=words.labels(row["label"]),
+            predicted=words.labels(row["predicted"]),
+            correct=bool(row["correct"]) or not about_label,
             radii=list(row["frame_radii"]),
             image=None if images is None else images[row["index"]],
             scale=scale,

@@ -54,8 +54,8 @@ class Picture:
     """One sample. ink is empty where there is no image; pixel: width of one pixel in the drawing."""
 
     index: int
-    label: int
-    predicted: int
+    label: str
+    predicted: str
     correct: bool
     alt: str
     caption: str
@@ -107,8 +107,9 @@ def scale_of(samples: Sequence[Sequence[float]]) -> Scale | None:
 def draw(
     *,
     index: int,
-    label: int,
-    predicted: int,
+    label: str,
+    predicted: str,
+    correct: bool,
     radii: Sequence[float],
     image: NDArray[np.float64] | None,
     scale: Scale,
@@ -133,7 +134,6 @@ def draw(
         )
         for t, radius in enumerate(radii)
     )
-    correct = label == predicted
     if not correct:
         caption = f"classified as {predicted}"
     elif least > 0:

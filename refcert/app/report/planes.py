@@ -169,6 +169,8 @@ def _columns(table: PlaneTable | None, length: int) -> tuple[list[str], list[str
 
 def _exhibit(number: int, verdict: Verdict, table: PlaneTable | None, row: int) -> Exhibit:
     point = "" if verdict.point is None else f"v = {verdict.point[0]!r}, z = {verdict.point[1]!r}"
+    if verdict.point is not None and table is not None and not table.columns["kind"][row].startswith(_TWO):
+        point = f"v = {verdict.point[0]!r}"
     violation = "" if verdict.violation is None else f"{verdict.violation:.3g}"
     if table is None:
         where = claim = box = ""
@@ -177,7 +179,7 @@ def _exhibit(number: int, verdict: Verdict, table: PlaneTable | None, row: int) 
         places = {name: column[row].item() for name, column in table.origin.items()}
         where = ", ".join(f"{_PLACES[name]} {place}" for name, place in places.items())
         sign = "≥" if value["side"] == "lower" else "≤"
-        two = value["kind"].startswith("sigmoid_times_")
+        two = value["kind"].startswith(_TWO)
         slope_z = f" {_signed(value['slope_z'])} · z" if two else ""
         claim = (
             f"{value['kind']}({'v, z' if two else 'v'}) {sign} "
@@ -193,3 +195,5 @@ def _signed(value: float) -> str:
 
 
 _PLACES: Final = {"sample": "sample", "layer": "layer", "t": "frame", "unit": "unit", "product": "product"}
+# Kinds with two arguments.
+_TWO: Final = "sigmoid_times_"

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from refcert.app.errors import InputError
+from refcert.app.options import INPUT_SETS, REQUIRED, completed
 from refcert.app.report import words
 from refcert.app.runs import RunFolder
 
-REQUEST: Final = (
-    *("model", "data", "count", "norm", "radius", "frames", "clip", "target", "relaxation"),
-    *("dtype", "device", "batch_size", "tolerance", "seed"),
-)
 RECORD: Final = ("index", "label", "predicted", "correct", "margin")
 
 
@@ -24,18 +21,30 @@ def checked_samples(run: RunFolder) -> list[dict[str, Any]]:
         _need(said, path, *keys)
     for keys in (("data", "name"), ("data", "unit"), ("data", "digest"), ("machine",), ("started",)):
         _need(said, path, *keys)
-    for name in REQUEST:
-        _need(said, path, "request", name)
+    request = asked_for(run)["request"]
     shape = _need(said, path, "data", "shape")
     if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(n, int) and n > 0 for n in shape)):
         raise InputError(f"{path}/request.json has data.shape {shape!r}; it is not a run of this version")
     samples = run.samples()
-    verdict = "radius" if said["request"]["radius"] is None else "certified"
+    verdict = "radius" if words.searches(request) else "certified"
     for row in samples:
         for name in (*RECORD, verdict):
             if name not in row:
                 raise InputError(f"{path}/results has a record without {name!r}; it is not a run of this version")
     return samples
+
+
+def asked_for(run: RunFolder) -> dict[str, Any]:
+    """What request.json says, its request as this version writes it. Raises InputError if it lacks anything."""
+    said = run.request
+    for name in REQUIRED:
+        _need(said, run.path, "request", name)
+    request = completed(said["request"])
+    if request["input_set"] not in INPUT_SETS:
+        raise InputError(
+            f"{run.path}/request.json has request.input_set {request['input_set']!r}; it is not a run of this version"
+        )
+    return said | {"request": request}
 
 
 def _need(source: Mapping[str, Any], path: Path, *keys: str) -> Any:
@@ -50,6 +59,6 @@ def _need(source: Mapping[str, Any], path: Path, *keys: str) -> Any:
 
 def command_of(run: RunFolder, out: str, asked: bool) -> str:
     """The command line of a run. asked: whether any of its samples had a question, and so planes."""
-    said = run.request
+    said = asked_for(run)
     keep = bool(said.get("planes", run.plane_parts() or not asked))
     return words.command_line(said["request"], audit=bool(said["audit"]), keep_planes=keep, out=out)
