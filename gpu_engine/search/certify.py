@@ -136,7 +136,8 @@ def _cut(specification: Specification, outputs: int) -> Specification:
     if bool((behind != 0).any()):
         sample, row = (int(i) for i in behind.any(-1).nonzero()[0])
         raise SpecificationError(
-            f"row {row} of sample {sample} asks about outputs behind the sequence's {outputs}; give such rows zeros there"
+            f"row {row} of sample {sample} asks about outputs behind the sequence's {outputs}; "
+            "give such rows zeros there"
         )
     return replace(specification, C=specification.C[..., :outputs])
 
