@@ -92,12 +92,12 @@ def exponent(frames: list[int], values: list[float]) -> float:
     return float(np.polyfit(np.log(frames), np.log(values), 1)[0])
 
 
-def draw(frames: list[int], curves: dict[str, dict[str, list[float]]], budget: int, path: Path) -> None:
+def draw(frames: list[int], curves: dict[str, dict[str, list[float]]], budget: int, samples: int, path: Path) -> None:
     """Two log-log panels: time per sample, peak memory."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
     colours = dict(zip(RELAXATIONS, ("#0b6e99", "#c2571a"), strict=True))
@@ -107,19 +107,22 @@ def draw(frames: list[int], curves: dict[str, dict[str, list[float]]], budget: i
         left.plot(frames, columns["ms"], "o-", color=colour, label=f"{relaxation}: fitted exponent {slope:.2f}")
         right.plot(frames, columns["free"], "o-", color=colour, label=f"{relaxation}, no budget")
         right.plot(frames, columns["budget"], "s--", color=colour, label=f"{relaxation}, budget {budget} MiB")
-    first = max(columns["ms"][0] for columns in curves.values()) * 2
+    first = max(columns["ms"][0] for columns in curves.values())
     left.plot(frames, [first * (t / frames[0]) ** 2 for t in frames], ":", color="0.45", label="square of the frames")
     right.axhline(budget, linestyle=":", color="0.45", label=f"{budget} MiB")
     left.set_ylabel("CPU milliseconds per sample")
     right.set_ylabel("peak memory above the start, MiB")
     left.set_title("Time of one evaluation", fontsize=11)
-    right.set_title("Memory of the batch", fontsize=11)
+    right.set_title(f"Memory of a batch of {samples}", fontsize=11)
     for axes in (left, right):
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
+        axes.set_yscale("log", base=2 if axes is right else 10)
+        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(ticker.NullFormatter())
         axes.set_xticks(frames, [str(t) for t in frames])
         axes.set_xlabel("frames")
-        axes.grid(True, which="major", alpha=0.3)
+        axes.grid(True, which="both", axis="y", alpha=0.2)
+        axes.grid(True, which="major", axis="x", alpha=0.3)
         axes.legend(fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
@@ -129,7 +132,7 @@ def draw(frames: list[int], curves: dict[str, dict[str, list[float]]], budget: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", default="4,8,16,32,64,128")
-    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--memory", type=int, default=16, help="the budget in MiB")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -161,7 +164,7 @@ def main() -> None:
             f"{relaxation}: {exponent(frames, columns['ms']):.2f} over all frames, "
             f"{exponent([frames[k] for k in upper], [columns['ms'][k] for k in upper]):.2f} from 16 frames on"
         )
-    draw(frames, curves, arguments.memory, arguments.out)
+    draw(frames, curves, arguments.memory, arguments.samples, arguments.out)
     print(header("Cost against frames", f"Weights and data: seed {arguments.seed}.", extra=("matplotlib",)))
     print(
         f"LSTM of {HIDDEN} units, {INPUTS} inputs a frame, {CLASSES} classes, {arguments.samples} samples in a batch, "

@@ -54,9 +54,12 @@ class PlanePair:
 
 @dataclass(frozen=True)
 class BoundedProduct:
-    """One nonlinearity sigmoid(v) g(z) of the unrolled network with its box and its planes.
+    """One nonlinearity of the unrolled network with its box and its planes.
 
-    kind: 'sigmoid_times_tanh' or 'sigmoid_times_identity'. name: 'input', 'forget' or 'output'.
+    kind: 'sigmoid_times_tanh', 'sigmoid_times_identity', 'sigmoid', 'tanh' or 'relu'; those of one argument have zeros
+    in z. name: the role that the cell gives it ('input', 'forget', 'output'; 'reset', 'candidate', 'update';
+    'activation'; 'before.0', 'maximum', ...), with ' (backward)' behind it for that direction. A GRU's candidate,
+    (1 - sigmoid(u)) tanh(n) = sigmoid(v) tanh(n), has v = -u.
     """
 
     kind: str

@@ -16,6 +16,8 @@ from typing import Final
 
 import torch
 
+from gpu_engine.errors import SpecificationError
+
 # Relative error of the device's sigmoid, tanh, exp, log, log1p and pow, in units of u. One unit in the last place is at
 # most 2 u; documented bounds are at most 2 units in the last place for exp and tanh, and sigmoid
 # is 1 / (1 + exp(-v)): that error again plus two roundings.
@@ -55,7 +57,7 @@ def gamma(operations: int, dtype: torch.dtype) -> float:
     """
     n_u = operations * unit_roundoff(dtype)
     if n_u >= 0.25:
-        raise ValueError(f"sums of {operations} terms cannot be bounded in {dtype}; use a wider dtype")
+        raise SpecificationError(f"sums of {operations} terms cannot be bounded in {dtype}; use a wider dtype")
     return n_u / (1 - n_u) * (1 + 2.0**-40)
 
 

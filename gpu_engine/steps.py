@@ -142,6 +142,9 @@ class Tape:
                 raise ModelError(
                     f"{name}: a term of {term.rows} rows from {term.source.size} units does not fit {size}"
                 )
+        for bias in biases:
+            if bias.value.ndim != 1 or bias.row + len(bias.value) > size:
+                raise ModelError(f"{name}: a bias of shape {tuple(bias.value.shape)} does not fit {size} units")
         return self._add(Affine(name, size, tuple(terms), tuple(biases), place))
 
     def nonlinear(self, name: str, parts: Sequence[Nonlinearity], place: Place) -> View:

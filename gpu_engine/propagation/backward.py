@@ -35,6 +35,11 @@ BLOCK_BYTES = {"cpu": 2 << 20}
 BLOCK_BYTES_ELSEWHERE = 1 << 30
 
 
+def default_block_bytes(device: torch.device) -> int:
+    """Memory for a block of coefficients where the user sets none."""
+    return BLOCK_BYTES.get(device.type, BLOCK_BYTES_ELSEWHERE)
+
+
 @dataclass
 class Forms:
     """Rows of linear forms over the steps' variables, plus a constant (batch, spec or 1).
@@ -177,9 +182,9 @@ class Backward:
             size = _whole(coefficients, ranges, step.size).abs()
             forms.constant = forms.constant - (size @ charge[samples])[..., 0]
         for term in step.terms:
-            self.through(forms, step, term, coefficients, ranges)
+            self._through(forms, step, term, coefficients, ranges)
 
-    def through(self, forms: Forms, step: Affine, term: Term, coefficients: Tensor, ranges: Ranges) -> None:
+    def _through(self, forms: Forms, step: Affine, term: Term, coefficients: Tensor, ranges: Ranges) -> None:
         """Add what the coefficients on an affine step put on the source of one of its terms."""
         columns, rows = _overlap(term, ranges)
         if not rows:

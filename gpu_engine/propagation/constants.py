@@ -11,6 +11,7 @@ from torch import Tensor
 from gpu_engine.bounds import Box
 from gpu_engine.propagation.concretize import PreparedInput
 from gpu_engine.propagation.weights import Weights
+from gpu_engine.rounding import tiny, unit_roundoff
 from gpu_engine.steps import Affine, Input, Step, Term
 
 
@@ -33,7 +34,7 @@ class AffineConstants:
         """
         batch = self.inputs.center.shape[0]
         own = torch.zeros(batch, step.size, dtype=self.weights.dtype, device=self.weights.device)
-        size = torch.zeros_like(own)
+        size = torch.full_like(own, self._underflow(step))
         for bias in step.biases:
             rows = slice(bias.row, bias.row + len(bias.value))
             own[:, rows] += self.weights.cast(step.name, bias.value)
@@ -53,6 +54,14 @@ class AffineConstants:
                 constant = torch.zeros_like(own) if constant is None else constant
                 constant[:, rows] += image
         return own, own if constant is None else own + constant, size
+
+    def _underflow(self, step: Affine) -> float:
+        """A part of `size` that makes its rounding, `unit roundoff * size`, cover every underflow of the step's sums.
+
+        It travels on through |weights| with the size, as what is lost travels through the weights.
+        """
+        sums = sum(term.source.size + 1 for term in step.terms) + len(step.biases) + 2
+        return 2 * sums * tiny(self.weights.dtype) / unit_roundoff(self.weights.dtype)
 
     def _magnitude(self, number: int) -> Tensor:
         known = self.size.get(number)

@@ -8,7 +8,7 @@ import torch
 
 from gpu_engine.cells.unroll import unroll
 from gpu_engine.model import RecurrentClassifier
-from gpu_engine.propagation.schedule import default_block_bytes
+from gpu_engine.propagation.backward import default_block_bytes
 from gpu_engine.steps import Nonlinear
 
 # Tensors of (batch, units) kept per unit of a step: boxes, constants, sizes; and per unit of a nonlinearity: its box,

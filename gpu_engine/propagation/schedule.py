@@ -11,7 +11,6 @@ Method card
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,9 +23,10 @@ from gpu_engine.errors import NumericalError, SoundnessFault, SpecificationError
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.propagation import interval
-from gpu_engine.propagation.backward import Backward, Forms
+from gpu_engine.propagation.backward import Backward, Forms, default_block_bytes
 from gpu_engine.propagation.concretize import prepare
 from gpu_engine.propagation.constants import AffineConstants
+from gpu_engine.propagation.precision import full_precision_products
 from gpu_engine.propagation.relaxed import Argument, relax
 from gpu_engine.propagation.usage import only_inputs, usage_of
 from gpu_engine.propagation.weights import Ranges, Weights
@@ -35,7 +35,7 @@ from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import Relaxation
 from gpu_engine.rounding import gamma, tiny
 from gpu_engine.spec import Specification
-from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, View
+from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, Term, View
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,12 @@ def bound(
     *,
     dtype: torch.dtype,
     block_bytes: int | None = None,
+    keep_products: bool = True,
 ) -> Bounds:
     """Lower bounds of C F(x) + d over the input set, on the device of `inputs.center`.
 
     block_bytes: memory for the coefficients of one block of back-substitution; results do not depend on it.
+    keep_products: False where nobody looks at the planes, which saves memory.
     """
     if inputs.center.shape[2] != model.input_size:
         raise SpecificationError(
@@ -69,19 +71,17 @@ def bound(
             f"specification rows have shape {tuple(specification.C.shape)}, they need ({len(inputs)}, spec, {outputs})"
         )
     several = (relaxations,) if isinstance(relaxations, Relaxation) else tuple(relaxations)
-    with torch.no_grad(), full_precision_products():
-        return _Run(model, inputs, several, dtype, block_bytes).run(specification)
+    with torch.no_grad(), full_precision_products(inputs.center.device):
+        return _Run(model, inputs, several, dtype, block_bytes, keep_products).run(specification)
 
 
-@contextlib.contextmanager
-def full_precision_products() -> Iterator[None]:
-    """Keep float32 matrix products in float32: TensorFloat-32 and bfloat16 would break the rounding bounds."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+@dataclass
+class _State:
+    """By step: the constant part of its value, the sum of its absolute terms, (batch, units); and its box."""
+
+    constant: dict[int, Tensor] = field(default_factory=dict)
+    size: dict[int, Tensor] = field(default_factory=dict)
+    box: dict[int, Box] = field(default_factory=dict)
 
 
 class _Run:
@@ -92,8 +92,10 @@ class _Run:
         relaxations: tuple[Relaxation, ...],
         dtype: torch.dtype,
         block_bytes: int | None,
+        keep_products: bool,
     ) -> None:
         self.inputs = prepare(inputs, dtype)
+        self.keep_products = keep_products
         self.relaxations, self.dtype = relaxations, dtype
         self.batch, self.time = self.inputs.center.shape[:2]
         self.device = self.inputs.center.device
@@ -214,8 +216,9 @@ class _Run:
         for plane in (pair.lower, pair.upper):
             for values in (plane.slope_v, plane.slope_z, plane.offset):
                 _require_finite(f"a plane of the {part.name} of {_name(step)}", values)
-        place = step.place
-        self.products.append(BoundedProduct(part.kind, part.name + place.suffix, place.layer, place.t, v, z, pair))
+        if self.keep_products:
+            place = step.place
+            self.products.append(BoundedProduct(part.kind, part.name + place.suffix, place.layer, place.t, v, z, pair))
         return pair
 
     # boxes
@@ -288,7 +291,7 @@ class _Run:
             both = self.net.lower_bounds(start, number, which)
             yield Box(both[:, :count], -both[:, count:])
 
-    def _rows_of(self, step: Affine, term, used: Ranges) -> Tensor:  # type: ignore[no-untyped-def]
+    def _rows_of(self, step: Affine, term: Term, used: Ranges) -> Tensor:
         """The rows of the used units on the source of a term, (units, source size)."""
         if term.weight is not None:
             weight = self.weights.cast(step.name, term.weight)
@@ -353,22 +356,6 @@ class _Run:
             best = lower if best is None else torch.maximum(best, lower)
         assert best is not None
         return best
-
-
-@dataclass
-class _State:
-    """By step: the constant part of its value, the sum of its absolute terms, (batch, units); and its box."""
-
-    constant: dict[int, Tensor] = field(default_factory=dict)
-    size: dict[int, Tensor] = field(default_factory=dict)
-    box: dict[int, Box] = field(default_factory=dict)
-
-
-def default_block_bytes(device: torch.device) -> int:
-    """Memory for a block of coefficients where the user sets none."""
-    from gpu_engine.propagation.backward import BLOCK_BYTES, BLOCK_BYTES_ELSEWHERE
-
-    return BLOCK_BYTES.get(device.type, BLOCK_BYTES_ELSEWHERE)
 
 
 def _pick(values: Tensor, used: Ranges) -> Tensor:

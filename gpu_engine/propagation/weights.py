@@ -17,12 +17,12 @@ from gpu_engine.rounding import tiny
 Ranges = tuple[tuple[int, int], ...]
 """Ascending, disjoint (start, stop) of units."""
 
-Key = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Where a tensor's values lie: two views of the same values have the same key."""
+Key = tuple[int, tuple[int, ...], tuple[int, ...], bool]
+"""Where a tensor's values lie and whether it is a negated view: two views of the same values have the same key."""
 
 
 def _key(value: Tensor) -> Key:
-    return value.data_ptr(), tuple(value.shape), value.stride()
+    return value.data_ptr(), tuple(value.shape), value.stride(), value.is_neg()
 
 
 @dataclass

@@ -52,8 +52,8 @@ class Options:
         if self.memory is not None and self.memory < 1:
             raise SpecificationError(f"memory is {self.memory} bytes; give a positive number")
         try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
+            torch.zeros(1, device=self.device).item()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise SpecificationError(
                 f"device {self.device!r} cannot be used here ({str(error).splitlines()[0]}); try 'cpu'"
             ) from error
@@ -92,6 +92,10 @@ def certify(
     Raises SpecificationError for shapes that do not fit and NumericalError on overflow.
     """
     options = options or Options()
+    if len(specification) != len(inputs):
+        raise SpecificationError(
+            f"there are {len(inputs)} input sets and rows for {len(specification)} samples; give rows for every sample"
+        )
     device = torch.device(options.device)
     dtype = DTYPES[options.dtype]
     lower = torch.zeros(specification.C.shape[:2], dtype=torch.float64)
@@ -102,10 +106,11 @@ def certify(
             bounds = bound(
                 model,
                 (part if time == inputs.time else part.first_frames(time)).to(device),
-                _cut(specification.select(index), model.outputs(time)),
+                _cut(specification.select(index), model, inputs.time, time),
                 options.relaxations,
                 dtype=dtype,
                 block_bytes=plan.block_bytes,
+                keep_products=sink is not None,
             )
             lower[index] = bounds.lower.to(device="cpu", dtype=torch.float64)
             if sink is not None:
@@ -118,6 +123,9 @@ def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[
     if lengths is None:
         yield time, torch.arange(batch)
         return
+    lengths = lengths.cpu()
+    if lengths.is_floating_point() or lengths.is_complex():
+        raise SpecificationError(f"lengths are {lengths.dtype}; give whole numbers")
     if lengths.shape != (batch,):
         raise SpecificationError(f"lengths have shape {tuple(lengths.shape)}; they need one per sample, ({batch},)")
     wrong = (lengths < 1) | (lengths > time)
@@ -128,11 +136,12 @@ def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[
         yield int(length), (lengths == length).nonzero()[:, 0]
 
 
-def _cut(specification: Specification, outputs: int) -> Specification:
+def _cut(specification: Specification, model: RecurrentClassifier, longest: int, time: int) -> Specification:
     """The rows over the outputs that a shorter sequence has, for networks with an answer per frame."""
-    behind = specification.C[..., outputs:]
-    if not behind.shape[-1]:
+    outputs = model.outputs(time)
+    if time == longest or specification.C.shape[2] != model.outputs(longest):
         return specification
+    behind = specification.C[..., outputs:]
     if bool((behind != 0).any()):
         sample, row = (int(i) for i in behind.any(-1).nonzero()[0])
         raise SpecificationError(

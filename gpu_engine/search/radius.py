@@ -260,7 +260,15 @@ def _margins(
 
     def margins(index: Tensor, radius: Tensor) -> Tensor:
         some = None if lengths is None else lengths[index]
-        return certify(model, family(index, radius), specification.select(index), chosen, lengths=some).margin
+        try:
+            return certify(model, family(index, radius), specification.select(index), chosen, lengths=some).margin
+        except NumericalError:
+            # Bounds overflow at a radius that is far too large for one of the samples: nothing is proved there.
+            if len(index) > 1:
+                return torch.cat([margins(index[k : k + 1], radius[k : k + 1]) for k in range(len(index))])
+            if float(radius[0]) == 0:
+                raise
+            return torch.full_like(radius, -math.inf)
 
     return margins
 

@@ -19,8 +19,8 @@
 (iv)  A bound whose value exceeds the magnitude S of its variable by far is rounded by more than gamma S, but loses
       against the interval bound, which does not.
 The list of atoms follows `propagation.backward`, `propagation.relaxed` and `propagation.schedule` by hand.
-Not covered here: underflow (`Backward.underflow`). Model: `rounding_gamma`, matrix products as plain sums in the
-engine's dtype (no TF32, no bfloat16).
+Not covered here: underflow (`Backward.underflow`; of constants, `AffineConstants._underflow`). Model: `rounding_gamma`,
+matrix products as plain sums in the engine's dtype (no TF32, no bfloat16).
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def dot(length: Expr, *counts: Expr) -> Expr:
 def running() -> Expr:
     """Sums that one contribution to the running constant goes through: one per step, and the ends."""
     # one for the underflow, two for the shared part and the slack of a step's box, one for the first constant
-    return S + 4
+    # one for each answer's constant, of which there are at most S
+    return 2 * S + 4
 
 
 CAST = sp.Integer(1)  # a float64 weight in the engine's dtype
@@ -112,7 +113,7 @@ def atoms() -> dict[str, Expr]:
 
 def charge_roundings() -> Expr:
     """K': roundings of the charge itself: S_v, the pad, gamma in the engine's dtype, and what the pad goes through."""
-    return Q + 6 + PARTS + dot(m, product()) + 1 + running()
+    return Q + 8 + PARTS + dot(m, product()) + 1 + running()
 
 
 def _counts(terms: Expr | None = None) -> list[str]:

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from gpu_engine.errors import NumericalError, SpecificationError
 from gpu_engine.inputs import Boxes
-from gpu_engine.search.radius import scaled_boxes, search_radius
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
+from gpu_engine.search.certify import Options
+from gpu_engine.search.radius import certified_radius, scaled_boxes, search_radius
+from gpu_engine.spec import untargeted
 
 SHAPES = {
     "line": lambda radius, edge: 1 - radius / edge,
@@ -125,3 +128,16 @@ def test_scaled_boxes_are_outward_and_nested(seed, scale, more):
     assert (found.lower.numpy()[stays] == point[stays]).all()
     size = np.abs(point) + scale * (high - low)
     assert (np.abs(found.lower.numpy() - (point + scale * (low - point))) <= 1e-14 * size).all()
+
+
+def test_a_radius_at_which_bounds_overflow_is_not_proved_and_stops_nobody():
+    """One overflowing sample ended the whole batch; float32 and ReLU, whose bounds have no end."""
+    one = [torch.tensor(v, dtype=torch.float64) for v in ([[1.0]], [[0.0]], [0.0], [0.0])]
+    head = Dense(torch.tensor([[1e30], [0.0]], dtype=torch.float64), torch.tensor([0.0, 0.0], dtype=torch.float64))
+    model = RecurrentClassifier(((Direction("rnn_relu", *one),),), (head,))
+    center = torch.tensor([[[1.0]], [[2.0]]], dtype=torch.float64)
+    spec = untargeted(torch.zeros(2, dtype=torch.int64), 2)
+    direction = torch.ones(2, 1, dtype=torch.float64)
+    options = Options(dtype="float32")
+    radii = certified_radius(model, center, direction, spec, largest=1e10, options=options)
+    torch.testing.assert_close(radii.proved, torch.tensor([1.0, 2.0], dtype=torch.float64), rtol=0.01, atol=0)

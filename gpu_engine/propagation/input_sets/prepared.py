@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpu_engine.bounds import Box
 from gpu_engine.inputs import Clip
-from gpu_engine.rounding import INPUT_UNITS, above, below, unit_roundoff
+from gpu_engine.rounding import INPUT_UNITS, above, below, tiny, unit_roundoff
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def distance_up(value: Tensor, exact: Tensor, dtype: torch.dtype) -> Tensor:
     value = value.clamp(min=0.0)
     grown = torch.where(exact, value, value * (1 + INPUT_UNITS * unit_roundoff(torch.float64)))
     grown = torch.where(exact, grown, above(grown))
-    return cast(grown, dtype, up=True)
+    found = cast(grown, dtype, up=True)
+    # Devices may read subnormal numbers as zero.
+    return torch.where(value > 0, found.clamp(min=tiny(dtype)), found)
 
 
 def cast(value: Tensor, dtype: torch.dtype, *, up: bool) -> Tensor:
