@@ -139,5 +139,5 @@ def test_a_radius_at_which_bounds_overflow_is_not_proved_and_stops_nobody():
     spec = untargeted(torch.zeros(2, dtype=torch.int64), 2)
     direction = torch.ones(2, 1, dtype=torch.float64)
     options = Options(dtype="float32")
-    radii = certified_radius(model, center, direction, spec, largest=1e10, options=options)
+    radii = certified_radius(model, center, direction, spec, largest=1e12, options=options)
     torch.testing.assert_close(radii.proved, torch.tensor([1.0, 2.0], dtype=torch.float64), rtol=0.01, atol=0)
