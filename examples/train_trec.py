@@ -156,7 +156,7 @@ def main(names: Sequence[str] = tuple(NETWORKS)) -> None:
         )
         weights = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
         path = out / f"{name}.safetensors"
-        save_file(weights, path, metadata={"made": made})
+        save_file(weights, path, metadata={"made": made, "refcert.readout": "final"})
         print(f"{path}: {made.rpartition('; ')[2]}", flush=True)
 
 

@@ -39,7 +39,8 @@ METADATA: Final = {
 DEFAULT_READOUT: Final = "final"
 
 _ADVICE: Final = (
-    "give `structure`, the layers in order with the activations between them, as 'linear1 relu lstm linear2'"
+    "give the structure (on the command line --structure), the layers in order with the activations between them, for "
+    "entries linear1, lstm and linear2 say 'linear1 relu lstm linear2'"
 )
 _SAVE: Final = 'safetensors.torch.save_file(model.state_dict(), "model.safetensors")'
 
@@ -98,9 +99,10 @@ def from_state_dict(
     in), bias (out,), zero if absent. Values of WIDENED_DTYPES are widened exactly. The input is not modified, nor kept.
 
     structure: see `gpu_engine.structure`; None: an embedding if there is one (no bias, `embed` in its name, vectors
-    that fit the recurrence), one recurrent stack, one linear head. readout: one of READOUTS, None for `final`. cell:
-    the kind of the recurrent layers where blocks leave it open; one of the rnn_... must be given for a vanilla RNN,
-    whose nonlinearity is not stored; three blocks are PyTorch's `gru` unless gru_reset_before is given.
+    that fit the recurrence), one recurrent stack, one linear head. readout: one of READOUTS; None for `final`, where
+    the top layer reads forward only. cell: the kind of the recurrent layers where blocks leave it open; one of the
+    rnn_... must be given for a vanilla RNN, whose nonlinearity is not stored; three blocks are PyTorch's `gru` unless
+    gru_reset_before is given.
     Raises ModelError with the entry's own name.
     """
     if not isinstance(entries, Mapping):
@@ -109,7 +111,14 @@ def from_state_dict(
         _check_entry(key, value, name)
     if structure is None:
         structure = _default_structure(entries, name)
-    return build(entries, structure, DEFAULT_READOUT if readout is None else readout, name, cell)
+    model = build(entries, structure, DEFAULT_READOUT if readout is None else readout, name, cell)
+    if readout is None and any(direction.reverse for direction in model.layers[-1]):
+        raise ModelError(
+            f"{name}: the top layer reads in both directions, and a state dict does not say what its head reads; give "
+            "the readout (on the command line --readout): final, the last state of each direction (PyTorch's h_n), or "
+            "last_frame, the outputs at the last frame (output[:, -1]), or mean, max, every"
+        )
+    return model
 
 
 def _default_structure(entries: Mapping[str, Tensor], name: str) -> str:

@@ -197,7 +197,9 @@ class RecurrentClassifier:
         extra = ", bidirectional" if any(len(layer) > 1 for layer in self.layers) else ""
         extra += ", projected" if any(d.weight_hr is not None for layer in self.layers for d in layer) else ""
         front = ", layers in front" if self.before else ""
-        read = "" if self.readout in ("final", "last_frame") else f", {_READOUT_NAMES[self.readout]}"
+        both = any(direction.reverse for direction in self.layers[-1])  # else the two are the same
+        plain = self.readout in ("final", "last_frame") and not both
+        read = "" if plain else f", {_READOUT_NAMES[self.readout]}"
         return (
             f"{' and '.join(kinds.values())}, {len(self.layers)} {word} of {hidden} units{extra}{front}{read}, "
             f"{self.input_size} inputs per frame, {self.classes} classes"
@@ -212,7 +214,13 @@ _CELL_NAMES: Final = {
     "rnn_relu": "ReLU RNN",
     "rnn_sigmoid": "sigmoid RNN",
 }
-_READOUT_NAMES: Final = {"mean": "mean over time", "max": "maximum over time", "every": "an answer per frame"}
+_READOUT_NAMES: Final = {
+    "final": "final states read",
+    "last_frame": "last frame read",
+    "mean": "mean over time",
+    "max": "maximum over time",
+    "every": "an answer per frame",
+}
 
 
 def _named_blocks(where: str, blocks: tuple[Block, ...]) -> dict[str, Tensor]:

@@ -144,7 +144,8 @@ class _Builder:
             len(found) != len(shape) or any(b not in (None, a) for a, b in zip(found, shape, strict=True))
         ):
             needed = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
-            raise self.fail(f"{key} has shape {found}, {what} needs {needed}; save the whole model again")
+            remedy = "give the layers in their order, or save the whole model again"
+            raise self.fail(f"{key} has shape {found}, {what} needs {needed}; {remedy}")
         value = self.entries[key].detach().to(device="cpu", dtype=torch.float64, copy=True)
         check_finite(value, key, self.name)
         return value

@@ -13,7 +13,7 @@ import numpy as np
 from gpu_engine.errors import ModelError
 from gpu_engine.onnx_loading.values import FLOATS, INTEGERS, Refusal, Value, constant
 
-INSTALL: Final = 'pip install "refcert[onnx]"'
+INSTALL: Final = "pip install onnx"
 
 
 def read_model(path: Path) -> Any:

@@ -266,7 +266,10 @@ def certify(
     ] = 100,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Memory for bounds, as 500MB, 2GB or bytes; results do not depend on it."),
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
+        ),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")
@@ -460,7 +463,10 @@ def compare(
     ] = 100,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Memory for bounds, as 500MB, 2GB or bytes; results do not depend on it."),
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
+        ),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")

@@ -35,7 +35,7 @@ def save_model(path: Path, kind: str = "lstm", *, words: int = 0, **options: Any
     # The mean of the logits as the bias: decisions for more than one class.
     state["head.bias"] = torch.zeros(CLASSES)
     save_file(state, path, metadata=metadata)
-    state["head.bias"] = -load_model(path).logits(torch.from_numpy(values())).mean(0).float()
+    state["head.bias"] = -load_model(path, readout="final").logits(torch.from_numpy(values())).mean(0).float()
     save_file(state, path, metadata=metadata)
     return path
 

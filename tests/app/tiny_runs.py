@@ -21,6 +21,8 @@ class Tiny:
     """A model and its data in a folder of their own."""
 
     def __init__(self, folder: Path, kind: str = "lstm", readout: str | None = None, **options: Any) -> None:
+        if options.get("bidirectional") and readout is None:
+            readout = "final"  # a file does not say what the head of such a layer reads
         self.folder = folder
         self.model = save_model(folder / "m.safetensors", kind, **options)
         self.network = load_model(self.model, readout=readout)

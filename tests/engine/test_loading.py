@@ -98,11 +98,22 @@ def test_plain_classifiers_need_no_structure(cell, words, bidirectional):
     """[embedding] [one recurrent stack] [one head]; only a vanilla RNN has to say its nonlinearity."""
     module = seeded(Net, cell, layers=2, words=words, bidirectional=bidirectional)
     given = cell if cell.startswith("rnn") else None
-    model = from_state_dict(module.state_dict(), cell=given)
+    read = "final" if bidirectional else None
+    model = from_state_dict(module.state_dict(), cell=given, readout=read)
     whole = from_state_dict(module.state_dict(), structure=module.structure, readout="final")
     assert model.digest() == whole.digest()
-    assert from_state_dict(module.state_dict(), structure=model.reading).digest() == model.digest()
+    assert from_state_dict(module.state_dict(), structure=model.reading, readout=read).digest() == model.digest()
     assert (model.embedding is not None) == bool(words)
+
+
+def test_what_the_head_of_a_bidirectional_layer_reads_is_asked_for():
+    """`final` was taken in silence, and output[:, -1] is another network."""
+    module = seeded(Net, "gru", bidirectional=True)
+    with pytest.raises(ModelError, match=r"reads in both directions.*--readout.*final.*last_frame"):
+        from_state_dict(module.state_dict())
+    models = [from_state_dict(module.state_dict(), readout=readout) for readout in ("final", "last_frame")]
+    assert models[0].digest() != models[1].digest()
+    assert [model.describe().split(", ")[3] for model in models] == ["final states read", "last frame read"]
 
 
 def test_three_blocks_may_be_either_gru():
@@ -124,7 +135,7 @@ def test_several_recurrent_layers_are_stacked_in_the_order_of_the_structure():
     x = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     wanted = head(second(first(x)[0])[0][:, -1]).detach()
     torch.testing.assert_close(from_state_dict(stored, structure="b a head").logits(x), wanted, rtol=0, atol=1e-12)
-    with pytest.raises(ModelError, match=r"2 prefixes \('a', 'b'\); their order is not stored: give `structure`"):
+    with pytest.raises(ModelError, match=r"2 prefixes \('a', 'b'\); their order is not stored: give the structure"):
         from_state_dict(stored)
 
 
@@ -163,7 +174,7 @@ def test_a_square_first_weight_has_to_say_what_it_is():
 @pytest.mark.parametrize("name", ["fsdd", "gsc"])
 def test_the_shared_speech_models_are_read_with_their_front_layer(shared_data, name):
     path = shared_data / "models" / "prover" / f"{name}.safetensors"
-    with pytest.raises(ModelError, match=r"2 linear layers \(linear1\.weight, linear2\.weight\).*give `structure`"):
+    with pytest.raises(ModelError, match=r"2 linear layers \(linear1\.weight, linear2\.weight\).*give the structure"):
         load_model(path)
     model = load_model(path, structure="linear1 relu lstm linear2")
     layers, classes = {"fsdd": (2, 10), "gsc": (1, 35)}[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 import numpy as np
@@ -442,7 +441,7 @@ def test_without_the_package(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(build(Options()).SerializeToString())
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ModelError, match=re.escape('pip install "refcert[onnx]"')):
+    with pytest.raises(ModelError, match="pip install onnx"):
         load_onnx(path)
 
 
