@@ -115,6 +115,7 @@ def certify(
             lower[index] = bounds.lower.to(device="cpu", dtype=torch.float64)
             if sink is not None:
                 sink(index, bounds.products)
+            del bounds  # or its planes would live on beside those of the next chunk
     return Certified(lower, specification.margins(lower))
 
 
