@@ -72,6 +72,30 @@ def _path(text: str | Path) -> Path:
     return Path(text)
 
 
+# Options that several commands share.
+Search = Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")]
+Frames = Annotated[
+    str, typer.Option(metavar="WHICH", help="Which frames move: all, e.g. 0,3, or each (one frame at a time).")
+]
+Clip = Annotated[
+    tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
+]
+Target = Annotated[
+    str,
+    typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
+]
+Dtype = Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
 Workers = Annotated[
     int | None,
@@ -221,13 +245,9 @@ def certify(
             help="Certify at this loudness relative to each sample's peak: radius max|x| 10^(D/20).",
         ),
     ] = None,
-    search: Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")] = False,
-    frames: Annotated[
-        str, typer.Option(metavar="WHICH", help="Which frames move: all, e.g. 0,3, or each (one frame at a time).")
-    ] = "all",
-    clip: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
-    ] = None,
+    search: Search = False,
+    frames: Frames = "all",
+    clip: Clip = None,
     clip_bound: Annotated[
         str,
         typer.Option(
@@ -235,10 +255,7 @@ def certify(
             help="exact (the minimum over ball and range) or simple (the better of both; faster, looser).",
         ),
     ] = "exact",
-    target: Annotated[
-        str,
-        typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
-    ] = "untargeted",
+    target: Target = "untargeted",
     top_k: Annotated[
         int | None,
         typer.Option(parser=_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
@@ -256,24 +273,16 @@ def certify(
         ),
     ] = "margins",
     relaxation: Annotated[str | None, typer.Option(metavar="NAME", help="How planes are chosen.")] = None,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")] = "float64",
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")] = "cpu",
+    dtype: Dtype = "float64",
+    device: Device = "cpu",
     batch_size: Annotated[
         int,
         typer.Option(
             parser=_whole, metavar="N", help="Samples per pass and per saved part; results do not depend on it."
         ),
     ] = 100,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")
-    ] = 1e-3,
+    memory: Memory = None,
+    tolerance: Tolerance = 1e-3,
     seed: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Recorded with the run; nothing here is random so far.")
     ] = 0,
@@ -430,20 +439,13 @@ def compare(
         float | None,
         typer.Option(parser=_number, metavar="D", help="Certify at this loudness, as for `refcert certify`."),
     ] = None,
-    search: Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")] = False,
-    frames: Annotated[
-        str, typer.Option(metavar="WHICH", help="Which frames move: all, e.g. 0,3, or each (one frame at a time).")
-    ] = "all",
-    clip: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
-    ] = None,
+    search: Search = False,
+    frames: Frames = "all",
+    clip: Clip = None,
     clip_bound: Annotated[
         str, typer.Option(metavar="HOW", help="exact or simple, as for `refcert certify`.")
     ] = "exact",
-    target: Annotated[
-        str,
-        typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
-    ] = "untargeted",
+    target: Target = "untargeted",
     samples_volume: Annotated[
         int,
         typer.Option(parser=_whole, metavar="K", help="Planes drawn for the volume ratio; each takes about 0.03 s."),
@@ -456,21 +458,13 @@ def compare(
             help="Radius of the boxes for gaps and volumes; default: --radius, or the largest mean radius found.",
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")] = "float64",
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")] = "cpu",
+    dtype: Dtype = "float64",
+    device: Device = "cpu",
     batch_size: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Samples per pass; results do not depend on it.")
     ] = 100,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(parser=_number, metavar="T", help="Relative width at which the search stops.")
-    ] = 1e-3,
+    memory: Memory = None,
+    tolerance: Tolerance = 1e-3,
     seed: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Decides which planes are drawn for the volume ratio.")
     ] = 0,
