@@ -31,7 +31,8 @@ import pyarrow.parquet as pq
 from refcert.app.errors import InputError, OutputError
 from refcert.audit.plane_audit import AuditResult
 from refcert.audit.plane_table import PlaneTable, read_planes
-from refcert.kernel.claims import Status, Verdict
+from refcert.audit.verdicts import Judgement, Method
+from refcert.kernel.claims import Status
 
 FORMAT = 1
 
@@ -43,6 +44,9 @@ _VERDICTS = pa.schema(
         ("point_z", pa.float64()),
         ("violation", pa.float64()),
         ("reason", pa.string()),
+        ("method", pa.string()),
+        ("rest_v", pa.list_(pa.float64())),
+        ("rest_z", pa.list_(pa.float64())),
     ]
 )
 
@@ -112,6 +116,9 @@ class RunFolder:
             [None if v.point is None else v.point[1] for v in audit.verdicts],
             [v.violation for v in audit.verdicts],
             [v.reason or None for v in audit.verdicts],
+            [str(v.method) for v in audit.verdicts],
+            [list(v.rest[0]) or None for v in audit.verdicts],
+            [list(v.rest[1]) or None for v in audit.verdicts],
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _VERDICTS, strict=True)]
         _write(self._part("audit", part, "parquet"), _parquet_bytes(pa.table(arrays, schema=_VERDICTS)))
@@ -353,6 +360,14 @@ def _read_rows(path: Path, schema: pa.Schema | None = None) -> list[dict[str, An
     return rows
 
 
-def _verdict(row: dict[str, Any]) -> Verdict:
+def _verdict(row: dict[str, Any]) -> Judgement:
     point = None if row["point_v"] is None else (row["point_v"], row["point_z"])
-    return Verdict(Status(row["verdict"]), row["reason"] or "", row["precision"], point, row["violation"])
+    return Judgement(
+        Status(row["verdict"]),
+        row["reason"] or "",
+        row["precision"],
+        point,
+        row["violation"],
+        Method(row["method"] or Method.CANDIDATES),
+        (tuple(row["rest_v"] or ()), tuple(row["rest_z"] or ())),
+    )

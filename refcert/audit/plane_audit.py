@@ -1,6 +1,6 @@
 """Audit many planes: every one PROVED, REFUTED with a point, or UNDECIDED, on several processes.
 
-The verdicts come from `refcert.kernel.plane_proof` alone; this module only hands out work and collects.
+The verdicts come from `refcert.audit.judge`; this module only hands out work and collects.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
+from refcert.audit.judge import judge
 from refcert.audit.plane_table import PlaneTable
-from refcert.kernel.claims import PlaneClaim, Status, Verdict
-from refcert.kernel.plane_proof import check_plane
+from refcert.audit.verdicts import Judgement
+from refcert.kernel.claims import PlaneClaim, Status
 
 # Planes handed to a process at once: large enough to hide the hand-over, small enough for a smooth progress bar.
 BLOCK = 2000
@@ -25,7 +26,7 @@ BLOCK = 2000
 class AuditResult:
     """Verdicts in the order of the planes."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Judgement, ...]
 
     @property
     def summary(self) -> dict[str, int]:
@@ -40,11 +41,17 @@ class AuditResult:
         return [_as_json(verdict) for verdict in self.verdicts]
 
 
-def _as_json(verdict: Verdict) -> dict[str, object]:
-    row: dict[str, object] = {"verdict": str(verdict.status), "precision": verdict.precision}
+def _as_json(verdict: Judgement) -> dict[str, object]:
+    row: dict[str, object] = {
+        "verdict": str(verdict.status),
+        "precision": verdict.precision,
+        "method": str(verdict.method),
+    }
     if verdict.point is not None:
         row["point"] = {"v": verdict.point[0], "z": verdict.point[1]}
         row["violation"] = verdict.violation
+        if any(verdict.rest):
+            row["rest"] = {"v": list(verdict.rest[0]), "z": list(verdict.rest[1])}
     if verdict.reason:
         row["reason"] = verdict.reason
     return row
@@ -80,7 +87,7 @@ class Auditor:
         """Audit all planes; progress is called with the number of planes that finished."""
         blocks = [planes.rows(start, start + BLOCK) for start in range(0, len(planes), BLOCK)]
         results = map(_audit_block, blocks) if self._pool is None else self._pool.map(_audit_block, blocks)
-        verdicts: list[Verdict] = []
+        verdicts: list[Judgement] = []
         for block in results:
             verdicts.extend(block)
             if progress is not None:
@@ -88,8 +95,8 @@ class Auditor:
         return AuditResult(tuple(verdicts))
 
 
-def _audit_block(columns: list[list[object]]) -> list[Verdict]:
-    return [check_plane(PlaneClaim(*row)) for row in zip(*columns, strict=True)]
+def _audit_block(columns: list[list[object]]) -> list[Judgement]:
+    return [judge(PlaneClaim(*row)) for row in zip(*columns, strict=True)]
 
 
 def audit_planes(planes: PlaneTable, workers: int = 1, progress: Callable[[int], None] | None = None) -> AuditResult:

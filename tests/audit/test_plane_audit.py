@@ -107,7 +107,7 @@ def test_json_has_one_row_per_plane_in_order():
     columns["offset"][2] += 1.0
     rows = audit_planes(PlaneTable(columns)).to_json()
     assert [row["verdict"] for row in rows] == ["PROVED"] * 2 + ["REFUTED"] + ["PROVED"] * 7
-    assert set(rows[2]) == {"verdict", "precision", "point", "violation", "reason"}
+    assert set(rows[2]) == {"verdict", "precision", "method", "point", "violation", "reason"}
 
 
 def test_no_workers_is_refused():

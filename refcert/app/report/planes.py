@@ -12,7 +12,8 @@ from refcert.app.errors import InputError
 from refcert.app.runs import RunFolder
 from refcert.audit.plane_audit import AuditResult
 from refcert.audit.plane_table import PlaneTable
-from refcert.kernel.claims import Status, Verdict
+from refcert.audit.verdicts import Judgement
+from refcert.kernel.claims import Status
 
 # So many planes that are not proved are shown one by one.
 SHOWN: Final = 20
@@ -143,7 +144,7 @@ def read_audit(run: RunFolder, asked: Iterable[int], batch_size: int) -> Audit:
     )
 
 
-def _part(run: RunFolder, part: int, *, keep: bool) -> tuple[Sequence[Verdict] | None, PlaneTable | None]:
+def _part(run: RunFolder, part: int, *, keep: bool) -> tuple[Sequence[Judgement] | None, PlaneTable | None]:
     try:
         result: AuditResult | None = run.audit(part)
         table = run.planes(part) if keep else None
@@ -167,7 +168,7 @@ def _columns(table: PlaneTable | None, length: int) -> tuple[list[str], list[str
     return table.columns["kind"].tolist(), products, table.columns["side"].tolist(), samples
 
 
-def _exhibit(number: int, verdict: Verdict, table: PlaneTable | None, row: int) -> Exhibit:
+def _exhibit(number: int, verdict: Judgement, table: PlaneTable | None, row: int) -> Exhibit:
     point = "" if verdict.point is None else f"v = {verdict.point[0]!r}, z = {verdict.point[1]!r}"
     if verdict.point is not None and table is not None and not table.columns["kind"][row].startswith(_TWO):
         point = f"v = {verdict.point[0]!r}"
