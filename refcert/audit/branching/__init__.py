@@ -1,0 +1,1 @@
+"""The second rigorous method: interval branch and bound with second-order forms, in ball arithmetic."""
