@@ -18,15 +18,10 @@ class Page(HTMLParser):
 
     VOID = ("meta", "br", "wbr", "img", "link", "input")
 
+    LINKS = ("src", "href", "xlink:href", "action", "data")
+
     def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.tags.append((tag, attrs))
-        self.links += [
-            value for name, value in attrs.items() if name in ("src", "href", "xlink:href", "action", "data")
-        ]
-        if "id" in attrs:
-            assert attrs["id"] not in self.ids, attrs["id"]
-            self.ids[attrs["id"]] = attrs
+        attrs = self._seen(tag, attrs)
         if tag in self.VOID:
             return
         self._open.append((tag, attrs.get("id")))
@@ -44,7 +39,16 @@ class Page(HTMLParser):
                 self.rows[-1]["values"].append(float(attrs["value"]))
 
     def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
+        self._seen(tag, attrs)
+
+    def _seen(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        self.links += [value for name, value in attrs.items() if name in self.LINKS]
+        if "id" in attrs:
+            assert attrs["id"] not in self.ids, attrs["id"]
+            self.ids[attrs["id"]] = attrs
+        return attrs
 
     def handle_endtag(self, tag):
         opened, _ = self._open.pop()
@@ -63,6 +67,12 @@ class Page(HTMLParser):
 
     def _inside(self, name):
         return any(identity == name for _, identity in self._open)
+
+    @property
+    def outside(self):
+        """Whatever a link leads to that is neither on the page nor an image inside it."""
+        inside = {f"#{name}" for name in self.ids}
+        return {link for link in self.links if link not in inside and not link.startswith("data:image/png;base64,")}
 
     @property
     def said(self):

@@ -34,8 +34,7 @@ def test_the_page_loads_nothing(fixed_run, search_run, refuted_run, tmp_path):
         assert "https:" not in text
         assert "url(" not in text
         assert "@import" not in text
-        assert {link for link in page.links if not link.startswith("#")} == set()
-        assert {link[1:] for link in page.links} <= set(page.ids)
+        assert page.outside == set()
         assert {tag for tag, _ in page.tags} & {"script", "img", "link", "iframe", "object", "form", "base"} == set()
         assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
         assert "default-src 'none'" in text
@@ -150,6 +149,22 @@ def test_refuted_planes_are_shown(refuted_run):
     assert [row["cells"][3] for row in page.samples] == ["not supported", "certified", "misclassified"]
     assert page.samples[0]["cells"][-1] == "1 of 2, 1 refuted"
     assert "rest on a plane that is not proved: 1 of 2" in page.said
+
+
+def test_planes_are_pictured(fixed_run, refuted_run, tmp_path):
+    text = write_report(fixed_run, tmp_path / "fixed.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert text.count('<figure class="panel">') == 4  # a typical plane and the one with the widest gap
+    assert len([link for link in page.links if link.startswith("data:")]) >= 4
+    assert len(text) < 400_000
+    page = page_of(refuted_run)
+    drawn = [
+        attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and "plane of" in attrs.get("aria-label", "")
+    ]
+    assert any(
+        "refuted, wrong by at least" in alt and "violating point at v = -1.25, z = -0.75" in alt for alt in drawn
+    )
+    assert any("proved" in alt for alt in drawn)
 
 
 def test_only_the_first_refuted_planes_are_shown(tmp_path):

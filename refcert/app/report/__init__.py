@@ -7,22 +7,16 @@ frames read the data again, and they say so where it is missing or has changed.
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
-
-from refcert.app.report import words
 from refcert.app.report.collect import RunView, collect
-from refcert.app.runs import write_file
+from refcert.app.report.pages import render_page
+from refcert.app.storage import write_file
 
 __all__ = ["render", "write_report"]
 
 NAME: Final = "report.html"
-_TEMPLATES: Final = ("page.html", "figures.html")
-_STYLE: Final = "style.css"
 
 
 def write_report(run: Path, out: Path | None) -> Path:
@@ -39,11 +33,4 @@ def write_report(run: Path, out: Path | None) -> Path:
 
 def render(view: RunView) -> str:
     """The page as one string. Everything from the run is escaped."""
-    files = resources.files(__name__)
-    loader = DictLoader({name: (files / name).read_text(encoding="utf-8") for name in _TEMPLATES})
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["count"] = words.count
-    style = Markup((files / _STYLE).read_text(encoding="utf-8"))  # noqa: S704 - this package's own file
-    return environment.get_template("page.html").render(view=view, style=style)
+    return render_page("page.html", view=view)

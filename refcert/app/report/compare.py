@@ -5,21 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final
-
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
 
 from gpu_engine.relaxations.registry import RELAXATIONS
 from refcert.app.options import BALLS
 from refcert.app.report import words
 from refcert.app.report.compare_figures import BarChart, Bars, CurveChart, bar_chart, share_curves
+from refcert.app.report.pages import render_page
 
 __all__ = ["PROSE", "command_line", "decimal", "question_of", "render", "summary_of"]
 
 OVERALL: Final = "overall"
-_TEMPLATE, _STYLES = "compare.html", ("style.css", "compare.css")
 _NONE: Final = "\N{EN DASH}"
 _SUMMARY_OF_BEST: Final = "the better of several starts, for every box and every row"
 
@@ -97,18 +93,7 @@ def question_of(result: Mapping[str, Any]) -> str:
 
 def render(result: Mapping[str, Any]) -> str:
     """The page as one string. Everything from the result is escaped."""
-    files = resources.files(__package__)
-    loader = DictLoader({_TEMPLATE: (files / _TEMPLATE).read_text(encoding="utf-8")})
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["count"] = words.count
-    style = "".join((files / name).read_text(encoding="utf-8") for name in _STYLES)
-    return environment.get_template(_TEMPLATE).render(
-        view=collect(result),
-        prose=PROSE,
-        style=Markup(style),  # noqa: S704 - this package's own files
-    )
+    return render_page("compare.html", "compare.css", view=collect(result), prose=PROSE)
 
 
 def collect(result: Mapping[str, Any]) -> CompareView:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from refcert.app.report.figures import HEIGHT, WIDTH, Axis, Tick, _multiples, _plain, _ticks, nice_step
+from refcert.app.report.axes import HEIGHT, TICKS, WIDTH, Axis, Tick, multiples, nice_step, plain, ticks
 
 _ROW: Final = 30.0
 _BAR: Final = 17.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84.0, 64.0, 6.0, 44.0
 _CURVE_LEFT, _CURVE_RIGHT, _CURVE_TOP = 46.0, 20.0, 14.0
-_TICKS: Final = 5
 _CURVE_HEIGHT: Final = HEIGHT + 30
 # Round numbers of a logarithmic axis, within a power of ten.
 _ROUND: Final = (1.0, 2.0, 5.0)
@@ -106,11 +105,11 @@ def bar_chart(
     reach = [*(v for v in bars.values if v is not None), *(high for pair in spread if pair for high in pair[1:])]
     start, end = _LEFT, WIDTH - _RIGHT
     if log_from_one:
-        at, ticks = _log_axis(max(reach, default=1.0), start, end)
+        at, marks = _log_axis(max(reach, default=1.0), start, end)
     else:
-        step = nice_step(max(reach, default=0.0) or 1.0, _TICKS - 1)
+        step = nice_step(max(reach, default=0.0) or 1.0, TICKS - 1)
         axis = Axis(0.0, step * max(1, math.ceil(max(reach, default=0.0) / step * (1 - 1e-12))), start, end)
-        at, ticks = axis.at, _ticks(axis)
+        at, marks = axis.at, ticks(axis)
     rows = []
     for slot, (label, value, pair) in enumerate(zip(bars.labels, bars.values, spread, strict=True)):
         middle = _TOP + (slot + 0.5) * _ROW
@@ -134,7 +133,7 @@ def bar_chart(
         title,
         "; ".join(f"{row.label} {row.text}" for row in rows) + ".",
         x_label,
-        ticks,
+        marks,
         tuple(rows),
         note,
         ("relaxation", header),
@@ -173,7 +172,7 @@ def share_curves(
     high = max([0.0, *everything])
     if high <= low:
         high = low + 1.0
-    step = nice_step(high - low, _TICKS)
+    step = nice_step(high - low, TICKS)
     x = Axis(
         step * math.floor(low / step + 1e-9),
         step * max(1, math.ceil(high / step - 1e-9)),
@@ -188,20 +187,20 @@ def share_curves(
         for k, value in enumerate(ordered):
             pieces.append(f"H{x.at(value):g}V{y.at((len(ordered) - k - 1) / total):g}")
         curves.append(Curve(label, slot, "".join(pieces)))
-    marks = _multiples(x.low, x.high, step)
+    marks = multiples(x.low, x.high, step)
     return CurveChart(
         name,
         title,
         f"Falling step curves over {total} samples, one for each of {', '.join(labels)}.",
         x_label,
         f"share of all samples whose {symbol} is at least the value below",
-        _ticks(x),
+        ticks(x),
         tuple(Tick(y.at(v), f"{v * 100:.0f} %") for v in (0.0, 0.25, 0.5, 0.75, 1.0)),
         tuple(curves),
         None if from_zero or low == 0 else x.at(0.0),
         (f"{symbol} at least", *labels),
         tuple(
-            (_plain(mark, step), *(f"{sum(value >= mark for value in mine) / total:.1%}" for mine in values))
+            (plain(mark, step), *(f"{sum(value >= mark for value in mine) / total:.1%}" for mine in values))
             for mark in marks
         ),
     )

@@ -11,22 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-WIDTH: Final = 400.0
-HEIGHT: Final = 250.0
+from refcert.app.report.axes import HEIGHT, TICKS, WIDTH, Axis, Tick, multiples, nice_step, plain, ticks
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 20.0, 14.0, 46.0
 _MOST_BINS: Final = 16
-_TICKS: Final = 5
-_NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 # Room that the word "median" needs right of its line.
 _WORD: Final = 56.0
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A label at a place of an axis."""
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -78,47 +68,37 @@ class Figure:
     bottom: float = HEIGHT - _BOTTOM
 
 
-@dataclass(frozen=True)
-class Axis:
-    """From a number to its place on the page: `low` at `start`, `high` at `end`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 2)
-
-
-def nice_step(span: float, most: int) -> float:
-    """The smallest of 1, 2, 2.5, 5 times a power of ten that cuts span into at most `most` pieces."""
-    if not (span > 0 and math.isfinite(span)):
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(span / most))
-    return next(nice * power for nice in (*_NICE, 20.0) if nice * power * most >= span * (1 - 1e-9))
-
-
 def histogram(
-    values: Sequence[float], *, name: str, title: str, x_label: str, noun: str, split_at_zero: bool = False
+    values: Sequence[float],
+    *,
+    name: str,
+    title: str,
+    x_label: str,
+    noun: str,
+    split_at_zero: bool = False,
+    mark: tuple[float, str] | None = None,
+    least_step: float = 0.0,
 ) -> Figure:
-    """How often values fall in bins of a round width; zero is always an edge, so no bin has both signs."""
+    """How often values fall in bins of a round width; zero is always an edge, so no bin has both signs.
+
+    mark: a value among them with its name, for a line; least_step: no bin is narrower.
+    """
     low, high = min(values), max(values)
     if split_at_zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    step = nice_step(high - low or abs(high), _MOST_BINS)
+    step = max(nice_step(high - low or abs(high), _MOST_BINS), least_step)
     first = math.floor(low / step)
     last = max(math.floor(high / step) + 1, first + 1)
     counts = [0] * (last - first)
     for value in values:
         counts[min(max(math.floor(value / step) - first, 0), len(counts) - 1)] += 1
     x = Axis(first * step, last * step, _LEFT, WIDTH - _RIGHT)
-    y_step = float(math.ceil(nice_step(max(counts), _TICKS)))
+    y_step = float(math.ceil(nice_step(max(counts), TICKS)))
     y = Axis(0.0, y_step * math.ceil(max(counts) / y_step), HEIGHT - _BOTTOM, _TOP)
     bars, rows = [], []
     for k, number in enumerate(counts):
         start, end = (first + k) * step, (first + k + 1) * step
-        rows.append((f"{_plain(start, step)} to {_plain(end, step)}", str(number)))
+        rows.append((f"{plain(start, step)} to {plain(end, step)}", str(number)))
         if number:
             kind = "below" if split_at_zero and start < 0 else "above"
             left, right, top = x.at(start) + 0.75, x.at(end) - 0.75, y.at(number)
@@ -127,6 +107,8 @@ def histogram(
     if split_at_zero:
         zero = x.at(0.0)
         lines.append(Line(zero, _TOP - 6, zero, y.start, "", zero, _TOP, "start"))
+    if mark is not None:
+        lines.append(_marked(x.at(mark[0]), mark[1], x, y))
     fullest = max(range(len(counts)), key=counts.__getitem__)
     return Figure(
         name,
@@ -135,8 +117,8 @@ def histogram(
         f"the fullest bin is {rows[fullest][0]} with {counts[fullest]}.",
         x_label,
         f"number of {noun}",
-        _ticks(x),
-        tuple(Tick(y.at(v), f"{v:g}") for v in _multiples(0.0, y.high, y_step)),
+        ticks(x),
+        tuple(Tick(y.at(v), f"{v:g}") for v in multiples(0.0, y.high, y_step)),
         tuple(bars),
         "",
         tuple(lines),
@@ -145,13 +127,20 @@ def histogram(
     )
 
 
+def _marked(place: float, name: str, x: Axis, y: Axis) -> Line:
+    """An upright line, its name on the side where there is room."""
+    left_side = place > x.end - _WORD
+    at = place - 4 if left_side else place + 4
+    return Line(place, y.end - 6, place, y.start, name, at, y.end + 2, "end" if left_side else "start")
+
+
 def share_curve(
     radii: Sequence[float], total: int, *, x_label: str, median: float, counted: str = "correct samples"
 ) -> Figure:
     """Share of all `total` samples with a certified radius of at least r; `radii` of those that are counted."""
     ordered = sorted(radii)
     highest = ordered[-1] or 1.0
-    step = nice_step(highest, _TICKS)
+    step = nice_step(highest, TICKS)
     x = Axis(0.0, step * math.ceil(highest / step * (1 + 1e-9)), _LEFT, WIDTH - _RIGHT)
     y = Axis(0.0, 1.0, HEIGHT - _BOTTOM, _TOP)
 
@@ -176,7 +165,7 @@ def share_curve(
         y.start - 8 if left_side else y.end + 10,
         "end" if left_side else "start",
     )
-    marks = _multiples(0.0, x.high, step)
+    marks = multiples(0.0, x.high, step)
     return Figure(
         "shares",
         "Share of samples certified at radius r",
@@ -184,32 +173,11 @@ def share_curve(
         f"half of these are certified up to {median:.4g}, the last up to {highest:.4g}.",
         x_label,
         "share of all samples",
-        _ticks(x),
+        ticks(x),
         tuple(Tick(y.at(v), f"{v * 100:.0f} %") for v in (0.0, 0.25, 0.5, 0.75, 1.0)),
         (),
         "".join(pieces),
         (line,),
         ("radius r", "samples certified", "share"),
-        tuple((_plain(r, step), f"{reached(r)} of {total}", f"{reached(r) / total:.1%}") for r in marks),
+        tuple((plain(r, step), f"{reached(r)} of {total}", f"{reached(r) / total:.1%}") for r in marks),
     )
-
-
-def _ticks(axis: Axis) -> tuple[Tick, ...]:
-    step = nice_step(axis.high - axis.low, _TICKS)
-    return tuple(Tick(axis.at(v), _plain(v, step)) for v in _multiples(axis.low, axis.high, step))
-
-
-def _multiples(low: float, high: float, step: float) -> list[float]:
-    """The multiples of step in [low, high], up to rounding at the ends."""
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [k * step for k in range(first, last + 1)]
-
-
-def _plain(value: float, step: float) -> str:
-    """A multiple of step with just the digits that step has."""
-    if not 1e-4 <= step < 1e6:
-        return f"{value:.3g}"
-    digits = max(0, -math.floor(math.log10(step)))
-    text = f"{value:.{digits + 1}f}"
-    shown = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if shown in ("-0", "") else shown

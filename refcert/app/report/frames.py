@@ -59,7 +59,7 @@ def read_frames(path: Path, asked_for: Mapping[str, Any]) -> tuple[RunFolder | N
         if said["model"]["digest"] != asked_for["model"]["digest"]:
             raise InputError(f"{FOLDER}/ is a run of another model")
         asked = [row["index"] for row in samples if row["margin"] is not None]
-        audit = read_audit(run, asked, said["request"]["batch_size"])
+        audit = read_audit(run, asked, said["request"]["batch_size"], name="frames", show=False)
         command = command_of(run, f"{path.resolve().name}/{FOLDER}", bool(asked))
     except InputError as error:
         return None, None, str(error)

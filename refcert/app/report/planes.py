@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
+from refcert.app.audit_report import where_of
 from refcert.app.errors import InputError
+from refcert.app.report import plane_words
+from refcert.app.report.plane_choice import Choice
+from refcert.app.report.plane_svg import PlanePicture, picture_plane
 from refcert.app.runs import RunFolder
 from refcert.audit.plane_audit import AuditResult
 from refcert.audit.plane_table import PlaneTable
 from refcert.audit.verdicts import Judgement
-from refcert.kernel.claims import Status
+from refcert.kernel.claims import PlaneClaim, Status
 
 # So many planes that are not proved are shown one by one.
 SHOWN: Final = 20
+# And so many of them with a picture.
+PICTURED: Final = 4
 
 State = Literal["proved", "refuted", "undecided", "not audited"]
 
@@ -49,26 +54,33 @@ class Group:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One plane that is not proved. plane: its number in the run; the rest as text, exact."""
+    """One plane. plane: its number in the run; the texts are exact. picture: where it has one."""
 
     plane: int
     status: str
     where: str
-    claim: str
+    inequality: str
     box: str
     point: str
     violation: str
     reason: str
+    claim: PlaneClaim | None
+    judgement: Judgement
+    picture: PlanePicture | None = None
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What is known about a run's planes. unaudited: samples whose planes have no verdicts."""
+    """What is known about a run's planes. unaudited: samples whose planes have no verdicts.
+
+    exhibits: planes that are not proved; shown: a typical proved plane and the one with the widest gap.
+    """
 
     counts: Counts
     groups: tuple[Group, ...]
     precisions: tuple[tuple[int, int], ...]
     exhibits: tuple[Exhibit, ...]
+    shown: tuple[Exhibit, ...]
     by_sample: dict[int, Counts]
     unaudited: int
     kept: bool
@@ -92,8 +104,12 @@ def state_of(counts: Counts, unaudited: int) -> State:
     return "proved" if counts.proved and not unaudited else "not audited"
 
 
-def read_audit(run: RunFolder, asked: Iterable[int], batch_size: int) -> Audit:
+def read_audit(
+    run: RunFolder, asked: Iterable[int], batch_size: int, *, name: str = "plane", show: bool = True
+) -> Audit:
     """Verdicts of all finished parts. asked: indices of the finished samples that had a question.
+
+    name: of the pictures, to tell them from those of another run on the same page; show: also pick proved planes.
 
     Raises InputError if planes or verdicts cannot be read or do not belong together.
     """
@@ -105,6 +121,7 @@ def read_audit(run: RunFolder, asked: Iterable[int], batch_size: int) -> Audit:
     by_sample: Counter[tuple[int, Status]] = Counter()
     precisions: Counter[int] = Counter()
     exhibits: list[Exhibit] = []
+    choice = Choice()
     unaudited = offset = 0
     for part in run.finished_parts():
         verdicts, table = _part(run, part, keep=part in kept)
@@ -123,6 +140,8 @@ def read_audit(run: RunFolder, asked: Iterable[int], batch_size: int) -> Audit:
         for row, verdict in enumerate(verdicts):
             if verdict.status != Status.PROVED:
                 exhibits.append(_exhibit(offset + row, verdict, table, row))
+        if show and table is not None:
+            choice.add(offset, table, verdicts)
         exhibits.sort(key=lambda e: (e.status != Status.REFUTED, e.plane))
         del exhibits[SHOWN:]
         offset += len(verdicts)
@@ -137,7 +156,10 @@ def read_audit(run: RunFolder, asked: Iterable[int], batch_size: int) -> Audit:
         sum(counts.values(), Counts()),
         tuple(Group(*key, value) for key, value in counts.items()) if kept else (),
         tuple(sorted(precisions.items())),
-        tuple(exhibits),
+        _pictured(exhibits, name),
+        _pictured(
+            [_exhibit(seen.number, seen.judgement, seen.table, seen.row) for seen in choice.typical_and_widest()], name
+        ),
         per_sample,
         unaudited,
         bool(kept),
@@ -169,32 +191,26 @@ def _columns(table: PlaneTable | None, length: int) -> tuple[list[str], list[str
 
 
 def _exhibit(number: int, verdict: Judgement, table: PlaneTable | None, row: int) -> Exhibit:
-    point = "" if verdict.point is None else f"v = {verdict.point[0]!r}, z = {verdict.point[1]!r}"
-    if verdict.point is not None and table is not None and not table.columns["kind"][row].startswith(_TWO):
-        point = f"v = {verdict.point[0]!r}"
-    violation = "" if verdict.violation is None else f"{verdict.violation:.3g}"
-    if table is None:
-        where = claim = box = ""
-    else:
-        value: dict[str, Any] = {name: column[row].item() for name, column in table.columns.items()}
-        places = {name: column[row].item() for name, column in table.origin.items()}
-        where = ", ".join(f"{_PLACES[name]} {place}" for name, place in places.items())
-        sign = "≥" if value["side"] == "lower" else "≤"
-        two = value["kind"].startswith(_TWO)
-        slope_z = f" {_signed(value['slope_z'])} · z" if two else ""
-        claim = (
-            f"{value['kind']}({'v, z' if two else 'v'}) {sign} "
-            f"{value['slope_v']!r} · v{slope_z} {_signed(value['offset'])}"
-        )
-        box = f"v in [{value['lower_v']!r}, {value['upper_v']!r}]"
-        box += f", z in [{value['lower_z']!r}, {value['upper_z']!r}]" if two else ""
-    return Exhibit(number, str(verdict.status), where, claim, box, point, violation, verdict.reason)
+    claim = None if table is None else next(table.claims(row, row + 1))
+    return Exhibit(
+        number,
+        str(verdict.status),
+        "" if table is None else where_of(table, row),
+        "" if claim is None else plane_words.inequality(claim),
+        "" if claim is None else plane_words.box(claim),
+        plane_words.point(verdict, None if claim is None else claim.kind),
+        "" if verdict.violation is None else f"{verdict.violation:.3g}",
+        verdict.reason,
+        claim,
+        verdict,
+    )
 
 
-def _signed(value: float) -> str:
-    return f"- {-value!r}" if math.copysign(1.0, value) < 0 else f"+ {value!r}"
-
-
-_PLACES: Final = {"sample": "sample", "layer": "layer", "t": "frame", "unit": "unit", "product": "product"}
-# Kinds with two arguments.
-_TWO: Final = "sigmoid_times_"
+def _pictured(exhibits: Sequence[Exhibit], name: str) -> tuple[Exhibit, ...]:
+    """The exhibits, the first ones with a picture."""
+    return tuple(
+        exhibit
+        if k >= PICTURED or exhibit.claim is None
+        else replace(exhibit, picture=picture_plane(exhibit.claim, exhibit.judgement, name=f"{name}-{exhibit.plane}"))
+        for k, exhibit in enumerate(exhibits)
+    )
