@@ -35,6 +35,7 @@ class Lemma:
     source: where the equation comes from. code: `module:attribute` that rests on it. tests: files.
     check: carries out the derivation and returns the names of its steps, or raises LemmaError.
     controls: false variants of the claim, put through the same derivation; each must raise LemmaError.
+    covers: names without code of their own that it is about, such as 'readout mean' (`proofs.coverage`).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Lemma:
     tests: tuple[str, ...]
     check: Callable[[], list[str]]
     controls: Mapping[str, Callable[[], object]]
+    covers: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from proofs.lemma import Lemma, LemmaResult, run_lemma
 from proofs.lemmas import (
     back_substitution,
+    box_concretize,
+    branching_values,
     candidates_identity,
     candidates_tanh,
+    cell_steps,
     charged_rounding,
     clipped_ball,
     concave_region,
@@ -17,51 +20,108 @@ from proofs.lemmas import (
     constant_planes,
     curve_lines,
     curve_rounding,
+    decibel_radius,
     dual_norm,
+    gru_update,
+    input_rounding,
     interior_overshoot,
+    interval_arithmetic,
     interval_rounding,
+    kernel_claims,
+    kernel_exits,
+    least_volume_gap,
+    least_volume_plane,
     margin_rows,
+    maximum_readout,
     mccormick_product,
+    mean_readout,
     mirror_symmetry,
+    network_lp_elimination,
+    network_lp_equality,
+    network_lp_rounding,
+    network_lp_weak_duality,
+    network_steps,
     offset_rounding,
     one_slope_lines,
+    parallel_planes,
     radius_monotone,
     readings,
+    relu_lines,
     rounding_gamma,
     s_curve_maximum,
     scalar_rounding,
+    second_order_forms,
     sequence_ball,
     substitution_hull,
+    underflow,
 )
 
-# In the order in which they are needed: planes, propagation, claims, rounding.
-LEMMAS: Final[tuple[Lemma, ...]] = (
-    mirror_symmetry.LEMMA,
-    s_curve_maximum.LEMMA,
-    candidates_identity.LEMMA,
-    candidates_tanh.LEMMA,
-    concave_region.LEMMA,
-    curve_lines.LEMMA,
-    constant_planes.LEMMA,
-    one_slope_lines.LEMMA,
-    mccormick_product.LEMMA,
-    dual_norm.LEMMA,
-    clipped_ball.LEMMA,
-    sequence_ball.LEMMA,
-    substitution_hull.LEMMA,
-    back_substitution.LEMMA,
-    radius_monotone.LEMMA,
-    margin_rows.LEMMA,
-    readings.LEMMA,
-    rounding_gamma.LEMMA,
-    concretize_rounding.LEMMA,
-    interval_rounding.LEMMA,
-    offset_rounding.LEMMA,
-    curve_rounding.LEMMA,
-    interior_overshoot.LEMMA,
-    scalar_rounding.LEMMA,
-    charged_rounding.LEMMA,
-)
+# By what they are about, and in each group in the order in which they are needed.
+GROUPS: Final[Mapping[str, tuple[Lemma, ...]]] = {
+    "planes": (
+        mirror_symmetry.LEMMA,
+        s_curve_maximum.LEMMA,
+        candidates_identity.LEMMA,
+        candidates_tanh.LEMMA,
+        concave_region.LEMMA,
+        curve_lines.LEMMA,
+        relu_lines.LEMMA,
+        constant_planes.LEMMA,
+        one_slope_lines.LEMMA,
+        mccormick_product.LEMMA,
+        least_volume_plane.LEMMA,
+        least_volume_gap.LEMMA,
+        parallel_planes.LEMMA,
+    ),
+    "network": (
+        cell_steps.LEMMA,
+        gru_update.LEMMA,
+        network_steps.LEMMA,
+        mean_readout.LEMMA,
+        maximum_readout.LEMMA,
+    ),
+    "input sets": (
+        dual_norm.LEMMA,
+        clipped_ball.LEMMA,
+        sequence_ball.LEMMA,
+        box_concretize.LEMMA,
+        substitution_hull.LEMMA,
+        decibel_radius.LEMMA,
+    ),
+    "propagation": (
+        interval_arithmetic.LEMMA,
+        back_substitution.LEMMA,
+    ),
+    "claims": (
+        margin_rows.LEMMA,
+        readings.LEMMA,
+        radius_monotone.LEMMA,
+    ),
+    "rounding": (
+        rounding_gamma.LEMMA,
+        input_rounding.LEMMA,
+        concretize_rounding.LEMMA,
+        interval_rounding.LEMMA,
+        offset_rounding.LEMMA,
+        curve_rounding.LEMMA,
+        interior_overshoot.LEMMA,
+        scalar_rounding.LEMMA,
+        charged_rounding.LEMMA,
+        underflow.LEMMA,
+    ),
+    "audit": (
+        kernel_claims.LEMMA,
+        kernel_exits.LEMMA,
+        branching_values.LEMMA,
+        second_order_forms.LEMMA,
+        network_lp_weak_duality.LEMMA,
+        network_lp_elimination.LEMMA,
+        network_lp_rounding.LEMMA,
+        network_lp_equality.LEMMA,
+    ),
+}
+
+LEMMAS: Final[tuple[Lemma, ...]] = tuple(lemma for group in GROUPS.values() for lemma in group)
 
 
 def run_all(progress: Callable[[LemmaResult], None] | None = None) -> list[LemmaResult]:

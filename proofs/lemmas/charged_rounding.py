@@ -19,7 +19,7 @@
 (iv)  A bound whose value exceeds the magnitude S of its variable by far is rounded by more than gamma S, but loses
       against the interval bound, which does not.
 The list of atoms follows `propagation.backward`, `propagation.relaxed` and `propagation.schedule` by hand.
-Not covered here: underflow (`Backward.underflow`; of constants, `AffineConstants._underflow`). Model: `rounding_gamma`,
+Underflow: lemma `underflow`. Model: `rounding_gamma`,
 matrix products as plain sums in the engine's dtype (no TF32, no bfloat16).
 """
 

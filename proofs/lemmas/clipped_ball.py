@@ -5,7 +5,8 @@ a'_i, a''_i of the sign of a_i. Then for all x in X
 
     a.x >= -(r ||a'||_q + sum_i |a''_i| room_i).
 
-(i)   a'' = 0 is the whole ball, a' = 0 the whole box; for a box alone (p = infinity) the bound is exact.
+(i)   a'' = 0 is the whole ball, a' = 0 the whole box; for a box alone (p = infinity) the bound is exact. The code takes
+      the better of these two, the bound `simple`, and for `exact` a third split with a'_i = min(|a_i|, any share).
 (ii)  Tightness only: if |a'_i| = min(|a_i|, mu room_i^(p-1)) and the step x_i = room_i where the minimum is the
       second, (|a_i| / mu)^(1/(p-1)) where it is the first, has length r, the bound is attained by that x.
 (iii) So mu = (sum_free |a_i|^q / (r^p - sum_capped room_i^p))^(1/q). Coordinate i is capped while
@@ -17,10 +18,16 @@ Shapes: a, x, room (input,).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
 import sympy as sp
 
+from gpu_engine.propagation.input_sets import norms
 from proofs.lemma import Lemma, Proof
-from proofs.tactics import Expr, identity, nonnegative, positive_by_assumptions
+from proofs.tactics import Expr, equal, identity, nonnegative, positive_by_assumptions
 
 x, a, A, room, short, k, mu, total = sp.symbols("x a A room short k mu total", positive=True)
 OO = sp.oo
@@ -112,6 +119,76 @@ def _knapsack(spent: int = 1) -> list[str]:
     return proof.steps
 
 
+def _code(cut: Callable[..., Any] = norms.cut_ball) -> list[str]:
+    """The code's bound on symbols: the least over splits a = a' + a'', each r ||a'||_q + sum |a''_i| room_i."""
+    proof = Proof()
+    size, radius, lost = sp.symbols("size radius lost", positive=True)
+    norm = sp.Function("norm", positive=True)
+    for name, exact, given in (
+        ("simple", False, None),
+        ("exact, share below the coefficient", True, size - lost),
+        ("exact, share above it", True, size + lost),
+    ):
+        stubs: dict[str, Any] = {
+            "torch": SimpleNamespace(minimum=lambda a, b: _Sum(_smaller(a, b))),
+            "dual_norm": lambda values, _: norm(values.value),
+            "_best_share": lambda *_, given=given: _Sum(given),
+        }
+        with mock.patch.multiple(norms, **stubs):
+            bound = cut(_Sum(size), _Sum(room), _Radius(radius), p, exact=exact).value
+        splits = {radius * norm(size), size * sp.Min(room, radius)}
+        if exact:
+            inside = size - lost if given == size - lost else size
+            splits.add(radius * norm(inside) + (size - inside) * sp.Min(room, radius))
+        proof.by(f"{name}: the least of these splits", equal, bound, sp.Min(*splits))
+    ball, cap = sp.symbols("ball cap", positive=True)
+    # |x_i| <= min(room_i, r): the ball reaches no further.
+    proof.by("room cut to the radius", equal, sp.Min(ball, cap).subs(ball, cap), cap)
+    return proof.steps
+
+
+class _Sum:
+    """One coordinate that answers sums, with expressions in the place of tensors."""
+
+    def __init__(self, value: Expr) -> None:
+        self.value = value
+
+    def sum(self, _: int) -> _Sum:
+        return self
+
+    def __mul__(self, other: Any) -> _Sum:
+        return _Sum(self.value * _plain(other))
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Any) -> _Sum:
+        return _Sum(self.value + _plain(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> _Sum:
+        return _Sum(self.value - _plain(other))
+
+
+class _Radius(_Sum):
+    def __getitem__(self, _: object) -> _Sum:
+        return _Sum(self.value)
+
+
+def _plain(value: Any) -> Expr:
+    return value.value if isinstance(value, _Sum) else value
+
+
+def _smaller(first: Any, second: Any) -> Expr:
+    return sp.Min(_plain(first), _plain(second))
+
+
+def _larger_room(size: Any, room: Any, radius: Any, p: Any, *, exact: bool) -> Any:
+    """A cut that takes room and radius as they are."""
+    found: Any = norms.cut_ball(size, room, radius, p, exact=exact)
+    return _Sum(found.value.subs(sp.Min(_plain(room), _plain(radius)), _plain(room)))
+
+
 LEMMA = Lemma(
     name="clipped_ball",
     statement=__doc__,
@@ -121,12 +198,14 @@ LEMMA = Lemma(
         "gpu_engine.propagation.input_sets.frame_balls:PreparedFrameBalls.concretize",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_concretize.py"),
-    check=lambda: _split() + _tight() + _multiplier() + _knapsack(),
+    check=lambda: _split() + _code() + _tight() + _multiplier() + _knapsack(),
     controls={
         "a split with opposite signs": lambda: _split(same_sign=False),
         "room on the other side": lambda: _split(side=-1),
+        "the ball reaches beyond its radius": lambda: _code(_larger_room),
         "a' = mu room^p": lambda: _tight(power=p),
         "mu to the power p": lambda: _multiplier(power=p),
         "radius spent without the larger coefficient": lambda: _knapsack(spent=0),
     },
+    covers=("clip bound exact", "clip bound simple"),
 )

@@ -6,12 +6,20 @@ A property of all points of X_R is one of all points of X_r. So among radii that
 be reported, whatever was found for the others and whatever search proposed them: with proved radii r_1, ..., r_k the
 property holds for all r <= max r_i. It does not follow that a radius above a refused one is not provable, nor that a
 refused radius is unsafe.
+The code's search starts with 0 if that is proved and puts a radius in its place only if that radius has a margin > 0;
+ball radii are r * direction, which does not fall with r, also rounded.
 """
 
 from __future__ import annotations
 
-import sympy as sp
+import math
+from collections.abc import Callable
+from itertools import product
 
+import sympy as sp
+import torch
+
+from gpu_engine.search import radius
 from proofs.lemma import Lemma, Proof
 from proofs.tactics import equal, nonnegative
 
@@ -52,6 +60,37 @@ def _report(largest_tried: bool = False) -> list[str]:
     return proof.steps
 
 
+LOW, HIGH, TRIED, MARGIN = 2.0, 7.0, 5.0, 3.0  # codes that tell the numbers apart
+
+
+def _search(update: Callable[..., None] = radius._update) -> list[str]:
+    """The code's step, in all its branches: proved or not, on the same side as before or not, high known or not."""
+    proof = Proof()
+    for found, side, high in product((MARGIN, -MARGIN, 0.0), (1.0, -1.0, 0.0), (HIGH, math.inf)):
+        values = {"margin": 1.0, "low": LOW, "low_weight": 1.0, "high": high, "high_weight": -1.0}
+        state = radius._Bracket(
+            **{name: torch.tensor([value], dtype=torch.float64) for name, value in values.items()},
+            last_side=torch.tensor([side], dtype=torch.float64),
+            repeats=torch.ones(1, dtype=torch.float64),
+        )
+        index = torch.tensor([0])
+        update(state, index, torch.tensor([TRIED], dtype=torch.float64), torch.tensor([found], dtype=torch.float64))
+        proved = found > 0
+        after = state.low.item(), state.high.item(), state.margin.item()
+        expected = (TRIED, high, found) if proved else (LOW, TRIED, 1.0)
+        name = f"margin {found:g}, last side {side:g}, high {high:g}"
+        proof.by(f"{name}: low is a proved radius, margin its own", equal, after, expected)
+    share = sp.Symbol("share", positive=True)
+    ranges = {share: (0, OO), r: (0, OO), more: (0, OO)}
+    proof.by("r direction <= R direction", nonnegative, (r + more) * share - r * share, ranges)
+    return proof.steps
+
+
+def _optimistic(state: radius._Bracket, index: torch.Tensor, tried: torch.Tensor, found: torch.Tensor) -> None:
+    """A margin of 0 counts as proved."""
+    radius._update(state, index, tried, torch.where(found == 0, 1.0, found))
+
+
 LEMMA = Lemma(
     name="radius_monotone",
     statement=__doc__,
@@ -61,11 +100,15 @@ LEMMA = Lemma(
         "gpu_engine.inputs:SequenceBall",
         "gpu_engine.search.radius:scaled_boxes",
         "gpu_engine.search.radius:search_radius",
+        "gpu_engine.search.radius:certified_radius",
+        "gpu_engine.search.radius:certified_sequence_radius",
+        "gpu_engine.search.radius:certified_scale",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py", "tests/engine/test_radius_search.py"),
-    check=lambda: _nested() + _report(),
+    check=lambda: _nested() + _report() + _search(),
     controls={
         "larger sets inside smaller ones": lambda: _nested(grow=-1),
+        "a margin of zero is a proof": lambda: _search(_optimistic),
         "a radius that was tried but not proved": lambda: _report(largest_tried=True),
     },
 )

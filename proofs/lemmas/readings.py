@@ -6,6 +6,8 @@
       two floats has the sign of the exact sum: sums of floats do not underflow, and rounding is monotone with 0 -> 0.
 (iii) Rows of a step t of an answer per frame, y of shape (time, classes) flattened frame after frame: entry
       t * classes + j is y_tj, and all steps hold iff the least of all rows is positive.
+(iv)  Rows that must all be positive, any rows C y + d as they were given: the margin is the least lower bound, positive
+      iff all are. A frame that is not asked about repeats the rows of frame 0, which changes no least value.
 The code's own rows are compared, and (i) is tried for all orders of up to four classes.
 """
 
@@ -17,9 +19,10 @@ from itertools import product
 import sympy as sp
 import torch
 
-from gpu_engine.spec import per_class, top_k, untargeted_steps
+from gpu_engine.spec import AllRows, Reading, Steps, matrix, per_class, top_k, untargeted_steps
+from proofs.arrays import array
 from proofs.lemma import Lemma, Proof
-from proofs.tactics import Expr, equal, nonnegative
+from proofs.tactics import Expr, equal, nonnegative, positive_by_assumptions
 
 MAX_CLASSES = 4
 MAX_STEPS = 3
@@ -87,6 +90,32 @@ def _steps(index: Callable[[int, int, int, int], int] = lambda t, j, time, class
     return proof.steps
 
 
+def _all(readings: tuple[Reading, ...] = (AllRows(), Steps(2)), least: Callable[..., Expr] = sp.Min) -> list[str]:
+    """(iv). readings: those whose margin is the least row."""
+    proof = Proof()
+    rows = sp.symbols("row:4", real=True)
+    for reading in readings:
+        found = reading.margins(array([rows]))  # type: ignore[arg-type]
+        proof.by(f"{type(reading).__name__}: the least row", equal, found.tolist(), [least(*rows)])
+    first, second = sp.symbols("first second", positive=True)
+    proof.by("all rows positive: so is the least", positive_by_assumptions, least(first, second))
+    gap = sp.Symbol("gap", positive=True)
+    for name, others in (("the first", (first, first + gap)), ("the second", (first + gap, first))):
+        rest = [row - least(*others) for row in others]
+        proof.by(f"{name} is the least: all are at least it", nonnegative, sum(rest), {first: (0, OO), gap: (0, OO)})
+    steps = Steps(2).step_margins(torch.tensor([[4.0, 1.0, 3.0, 2.0]], dtype=torch.float64))
+    proof.by("the least row of every step", equal, steps.tolist(), [[1.0, 2.0]])
+    ragged = untargeted_steps(torch.tensor([[1, 0, 0]]), 3, torch.tensor([1])).C[0].reshape(3, 2, 9)
+    for step in (1, 2):
+        proof.by(f"padding: frame {step} repeats frame 0", equal, ragged[step].tolist(), ragged[0].tolist())
+    C, d = torch.arange(12, dtype=torch.float64).reshape(3, 4), torch.arange(3, dtype=torch.float64)
+    given = matrix(C, d, batch=2)
+    for sample in range(2):
+        proof.by(f"rows as given, sample {sample}", equal, given.C[sample].tolist(), C.tolist())
+        proof.by(f"constants as given, sample {sample}", equal, given.d[sample].tolist(), d.tolist())
+    return proof.steps
+
+
 LEMMA = Lemma(
     name="readings",
     statement=__doc__,
@@ -97,12 +126,16 @@ LEMMA = Lemma(
         "gpu_engine.spec:per_class",
         "gpu_engine.spec:LabelAgainstOthers.margins",
         "gpu_engine.spec:untargeted_steps",
+        "gpu_engine.spec:Steps.margins",
+        "gpu_engine.spec:AllRows.margins",
+        "gpu_engine.spec:matrix",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_spec.py"),
-    check=lambda: _top_k() + _per_class() + _steps(),
+    check=lambda: _top_k() + _per_class() + _steps() + _all(),
     controls={
         "the (k+1)-th least row": lambda: _top_k(shift=1),
         "the largest of the others' bounds": lambda: _per_class(combine=sp.Max),
+        "the largest row": lambda: _all(least=sp.Max),
         "outputs class after class": lambda: _steps(index=lambda t, j, time, classes: j * time + t),
     },
 )

@@ -11,6 +11,7 @@ from proofs.tactics import (
     equal,
     equal_sets_of_roots,
     identity,
+    largest_at_corner,
     nonnegative,
     positive,
     positive_by_assumptions,
@@ -41,6 +42,7 @@ TRUE = [
     (below_tangents, (-p, {p: (0, OO)})),
     (above_tangents, (p, {p: (0, OO)})),
     (tangent_remainder, ()),
+    (largest_at_corner, (x * (1 - y), {x: (0, 1), y: (0, 1)}, {x: "high", y: "low"})),
     (compare, (1, sp.sqrt(2))),
     (compare, (1, 1)),
     (equal, ([1], [1])),
@@ -72,6 +74,9 @@ FALSE = [
     (positive_by_assumptions, (p - q,)),
     (below_tangents, (p, {p: (0, OO)})),
     (above_tangents, (-p, {p: (0, OO)})),
+    (largest_at_corner, (x * (1 - y), {x: (0, 1), y: (0, 1)}, {x: "high", y: "high"})),
+    (largest_at_corner, (x * (1 - x), UNIT, {x: "high"})),
+    (largest_at_corner, (x * (1 - y), {x: (0, 1), y: (0, 1)}, {x: "high"})),  # y has no end
     (compare, (sp.sqrt(2), 1)),
     (compare, (x, 1)),
     (compare, (0.1, 1)),  # no floating-point numbers in a proof
