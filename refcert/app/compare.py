@@ -23,8 +23,8 @@ import torch
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search.certify import Options
 from refcert.app import certify_run, runs
-from refcert.app.compare_boxes import BOXES_OF, DrawnPlanes, Measured, measure
-from refcert.app.compare_volume import Optimum, Why, optimum
+from refcert.app.compare_boxes import BOXES_OF, Measured, measure
+from refcert.app.compare_volume import volume_ratios
 from refcert.app.errors import InputError
 from refcert.app.input_sets import family, fixed_radius
 from refcert.app.options import BALLS
@@ -32,7 +32,6 @@ from refcert.app.progress import Progress
 from refcert.app.questions import ask, check_fits, enumerate_questions
 from refcert.app.report.compare import render
 from refcert.app.request import Request
-from refcert.reference.intervals import Interval
 
 JSON_NAME: Final = "compare.json"
 PAGE_NAME: Final = "compare.html"
@@ -225,24 +224,6 @@ def _measured(comparison: Comparison, radius: float | None, correct: Sequence[in
             seed=request.seed,
             progress=tick,
         )
-
-
-def volume_ratios(drawn: DrawnPlanes, progress: Progress) -> tuple[dict[str, list[tuple[str, float]]], dict[str, int]]:
-    """By relaxation (kind, volume over the least volume) of every drawn plane that has one; and how many have none."""
-    ratios: dict[str, list[tuple[str, float]]] = {name: [] for name in drawn.heights}
-    left_out: Counter[str] = Counter()
-    with progress.task("optimal planes", len(drawn.kind), unit="planes") as tick:
-        for number, (kind, side, box) in enumerate(zip(drawn.kind, drawn.side, drawn.box.tolist(), strict=True)):
-            best = optimum(str(kind), Interval(*box[:2]), Interval(*box[2:]), str(side))
-            if isinstance(best, Optimum):
-                for name, heights in drawn.heights.items():
-                    ratios[name].append((str(kind), best.ratio(float(heights[number]))))
-            else:
-                left_out[best.value] += 1
-            tick(1)
-    total = len(drawn.kind)
-    counts = {"drawn": total, "used": total - sum(left_out.values())}
-    return ratios, counts | {why.value: left_out[why.value] for why in Why}
 
 
 def _row(

@@ -25,7 +25,7 @@ from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import BEST, RELAXATIONS, Relaxation
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import Specification
-from refcert.app.compare_volume import SIDES
+from refcert.kernel.claims import SIDES
 
 BOXES_OF: Final = "best"
 OVERALL: Final = "overall"

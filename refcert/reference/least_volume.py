@@ -7,6 +7,9 @@ idea      The integral of a plane over a box is the area times its height at the
           points (a linear program, its optimum is a lower bound), find the point where f exceeds the plane most
           (`exact_planes`), add it, repeat. The plane is finally lifted by what still exceeds it.
 sound     yes, by `plane_above`; tight: to GAP of the size of f.
+use       Planes of the reference's own bounds, one box at a time and each step in sight; and the oracle for
+          `audit.tightness_lp`, which solves many boxes at once, to a proved gap relative to the volume, and shares
+          neither its separation nor its arithmetic.
 source    POPQORN (Ko et al. 2019), section 3.2, eq. 25/26, which it solves by gradient descent.
 test      height against `best`, and against slopes at random.
 """

@@ -23,7 +23,7 @@ SEARCH = ("--search", "--tolerance", "0.1")
 ROW = {"relaxation", "mean_gap", "volume_ratio", "volume_ratios", "seconds", "samples"}
 ROW_SEARCH, ROW_FIXED = ROW | {"mean_radius", "median_radius"}, ROW | {"certified", "share"}
 TOP = {"count", "correct", "relaxations", "boxes", "model", "request", "data", "versions", "machine", "started"}
-COUNTS = {"drawn", "used", "no_area", "flat", "unsolved"}
+COUNTS = {"drawn", "used", "no_area", "flat", "unresolved"}
 
 
 @pytest.fixture(scope="module")
