@@ -1,0 +1,1 @@
+"""What the hunts for a violating point share: the excess over a plane, the box, local improvement."""

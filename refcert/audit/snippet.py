@@ -1,0 +1,127 @@
+"""Python source that shows a violation and stands by itself: numpy where float64 resolves it, else exact decimals.
+
+Method card
+    Claim      Run, the source computes surface, plane and excess at the point, prints them, and asserts that the point
+               is in the box and excess > 0.
+    Idea       Evaluated in float64, each of the few terms is wrong by some units in the last place. Where the violation
+               is well above that, numpy says so. Elsewhere Python's decimal module computes with the exact values
+               of the floats (Decimal(float) is exact), with as many digits as ball arithmetic needed bits to know
+               the sign, and more.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from refcert.audit.hunting.excess import PRECISIONS, PRODUCTS, ball_excess
+from refcert.audit.verdicts import Judgement
+from refcert.kernel.ball import precision, surely_positive
+from refcert.kernel.claims import PlaneClaim, Status
+
+# Units of rounding, of all terms together, above which float64 shows a violation: numpy's exp and tanh are good to 4,
+# the operations after them to one each, some ten in all.
+RESOLVED: Final = 64.0
+UNIT: Final = 2.0**-53
+# Decimal digits beyond those that the ball's precision and the size of the violation ask for.
+GUARD_DIGITS: Final = 30
+
+_NUMPY: Final = {
+    "sigmoid_times_tanh": "sigmoid(v) * np.tanh(z)",
+    "sigmoid_times_identity": "sigmoid(v) * z",
+    "sigmoid": "sigmoid(v)",
+    "tanh": "np.tanh(v)",
+    "relu": "np.maximum(v, 0.0)",
+}
+_DECIMAL: Final = {
+    **_NUMPY,
+    "sigmoid_times_tanh": "sigmoid(v) * tanh(z)",
+    "tanh": "tanh(v)",
+    "relu": "max(v, Decimal(0))",
+}
+_NUMPY_FUNCTIONS: Final = {
+    "sigmoid(": "def sigmoid(x):\n    e = np.exp(-abs(x))\n    return (1.0 if x >= 0 else e) / (1.0 + e)",
+}
+_DECIMAL_FUNCTIONS: Final = {
+    "sigmoid(": "def sigmoid(x):\n    e = (-abs(x)).exp()\n    return (1 if x >= 0 else e) / (1 + e)",
+    "tanh(": "def tanh(x):\n    e = (-2 * abs(x)).exp()\n    return ((1 - e) / (1 + e)).copy_sign(x)",
+}
+
+
+def snippet(claim: PlaneClaim, judgement: Judgement) -> str:
+    """The source, ending in a newline. Raises ValueError unless the judgement is REFUTED at a point of this claim."""
+    if judgement.status is not Status.REFUTED or judgement.point is None:
+        raise ValueError(f"the judgement is {judgement.status!s} with point {judgement.point!r}; give a REFUTED one")
+    v, z = (judgement.point[0], *judgement.rest[0]), (judgement.point[1], *judgement.rest[1])
+    bits, size = _decided(claim, v, z)
+    digits = math.ceil(bits * math.log10(2.0) + max(0.0, -size)) + GUARD_DIGITS
+    lost = _lost_in_rounding(claim, v[0], z[0])
+    if any(judgement.rest):
+        why = "No point of float64 lies in the part of the box where the plane fails: the point is a sum of floats."
+    elif size <= math.log10(lost):
+        why = f"float64 cannot show an excess of about 1e{math.floor(size)}: it rounds off about {lost:.0e} here."
+    else:
+        return _source(claim, v, z, ["import numpy as np"], _NUMPY[claim.kind], _NUMPY_FUNCTIONS, "{!r}", ".17g")
+    head = [
+        f"# {why}",
+        "# So: decimals with enough digits. Decimal(x) is the exact value of the float x.",
+        "from decimal import Decimal, getcontext",
+        "",
+        f"getcontext().prec = {digits}",
+    ]
+    return _source(claim, v, z, head, _DECIMAL[claim.kind], _DECIMAL_FUNCTIONS, "Decimal({!r})", ".40g")
+
+
+def _decided(claim: PlaneClaim, v: Sequence[float], z: Sequence[float]) -> tuple[int, float]:
+    """The precision at which the point is certainly beyond the plane, and the violation's decimal logarithm."""
+    for bits in PRECISIONS:
+        with precision(bits):
+            excess = ball_excess(claim, v, z)
+            if surely_positive(excess):
+                return bits, float((excess.mid().log() / math.log(10.0)).mid())
+    raise ValueError(f"point {v!r}, {z!r} is not beyond the plane {claim!r}; give the judgement of this claim")
+
+
+def _lost_in_rounding(claim: PlaneClaim, v: float, z: float) -> float:
+    """What float64 may lose of the excess at this point."""
+    slope_z = claim.slope_z if claim.kind in PRODUCTS else 0.0
+    surface = {"sigmoid_times_identity": abs(z), "relu": abs(v)}.get(claim.kind, 1.0)
+    with np.errstate(over="ignore"):
+        terms = surface + abs(claim.slope_v * v) + abs(slope_z * z) + abs(claim.offset)
+    return RESOLVED * (UNIT * terms + math.ulp(0.0))
+
+
+def _source(
+    claim: PlaneClaim,
+    v: Sequence[float],
+    z: Sequence[float],
+    head: list[str],
+    surface: str,
+    functions: dict[str, str],
+    number: str,
+    width: str,
+) -> str:
+    axes = [("v", v, claim.lower_v, claim.upper_v, claim.slope_v)]
+    if claim.kind in PRODUCTS:
+        axes.append(("z", z, claim.lower_z, claim.upper_z, claim.slope_z))
+    lines = [f"# A point at which the {claim.side} plane of {claim.kind} fails.", *head, ""]
+    defined = [text for name, text in functions.items() if re.search(rf"\b(?<!\.){re.escape(name)}", surface)]
+    for text in defined:
+        lines += ["", text, ""]
+    lines += [""] * bool(defined)
+    for name, parts, low, high, _ in axes:
+        lines.append(f"{name} = {' + '.join(number.format(x) for x in parts)}")
+        lines.append(f"assert {number.format(low)} <= {name} <= {number.format(high)}  # the box")
+    terms = [f"{number.format(slope)} * {name}" for name, _, _, _, slope in axes]
+    lines += [
+        f"surface = {surface}",
+        f"plane = {' + '.join(terms)} + {number.format(claim.offset)}",
+        f"excess = {'surface - plane' if claim.side == 'upper' else 'plane - surface'}",
+        *(f'print(f"{name:<7} {{{name}:{width}}}")' for name in ("surface", "plane", "excess")),
+        "assert excess > 0",
+    ]
+    return "\n".join(lines) + "\n"
