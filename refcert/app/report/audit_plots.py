@@ -16,12 +16,11 @@ from refcert.app.audit_report import AuditReport, where_of
 from refcert.app.errors import InputError, OutputError
 from refcert.app.report.plane_choice import Choice
 from refcert.app.report.plane_plot import SUFFIXES, write_plane_plot
-from refcert.app.report.plane_values import box_of, is_product
+from refcert.app.report.plane_values import is_product
+from refcert.audit.tightness_lp import Optimum, least_volumes
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import PlaneClaim, Status
-from refcert.reference.errors import ReferenceFailureError
 from refcert.reference.exact_planes import Plane
-from refcert.reference.least_volume import least_volume
 
 # So many of the loosest planes are looked at.
 LOOSEST: Final = 3
@@ -140,10 +139,10 @@ def _ratio(report: AuditReport, row: _Row) -> float | None:
 
 
 def _optimum(claim: PlaneClaim) -> Plane | None:
-    """The least-volume plane, for the picture only; None where the program finds none."""
-    v, z = box_of(claim)
-    try:
-        plane = least_volume(claim.kind, v, z, claim.side).plane
-    except ReferenceFailureError:
+    """The certified least-volume plane; None where there is none."""
+    box = [[claim.lower_v, claim.upper_v, claim.lower_z, claim.upper_z]]
+    found = least_volumes(np.array([claim.kind]), np.array([claim.side]), np.array(box))[0]
+    if not isinstance(found, Optimum) or found.plane is None:
         return None
+    plane = Plane(*found.plane)
     return plane if is_product(claim.kind) else plane._replace(slope_z=0.0)
