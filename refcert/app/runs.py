@@ -13,42 +13,49 @@ they are written after its planes and verdicts.
 from __future__ import annotations
 
 import contextlib
-import errno
-import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from refcert.app.errors import InputError, OutputError
+from refcert.app.storage import (
+    DAMAGED,
+    NO_RUN,
+    json_bytes,
+    npz_bytes,
+    output_errors,
+    parquet_bytes,
+    read_json,
+    read_rows,
+    write_file,
+)
+from refcert.app.verdict_files import read_answers, verdict_bytes
 from refcert.audit.plane_audit import AuditResult
 from refcert.audit.plane_table import PlaneTable, read_planes
-from refcert.audit.verdicts import Judgement, Method
 from refcert.kernel.claims import Status
 
-FORMAT = 1
+__all__ = [
+    "FORMAT",
+    "RunFolder",
+    "check_free",
+    "check_same",
+    "create",
+    "discard",
+    "open_run",
+    "output_errors",
+    "remove_leftovers",
+    "resume",
+    "without_absent",
+    "write_file",
+]
 
-_VERDICTS = pa.schema(
-    [
-        ("verdict", pa.string()),
-        ("precision", pa.int32()),
-        ("point_v", pa.float64()),
-        ("point_z", pa.float64()),
-        ("violation", pa.float64()),
-        ("reason", pa.string()),
-        ("method", pa.string()),
-        ("rest_v", pa.list_(pa.float64())),
-        ("rest_z", pa.list_(pa.float64())),
-    ]
-)
+FORMAT = 1
 
 _PART = re.compile(r"part-([0-9]{5,})\.[a-z]+")
 _COLUMN_TYPES = {
@@ -75,12 +82,12 @@ class RunFolder:
 
     @property
     def request(self) -> dict[str, Any]:
-        return _read_json(self.path / "request.json")
+        return read_json(self.path / "request.json")
 
     @property
     def summary(self) -> dict[str, Any] | None:
         path = self.path / "summary.json"
-        return _read_json(path) if path.is_file() else None
+        return read_json(path) if path.is_file() else None
 
     def finished_parts(self) -> list[int]:
         """Numbers of the parts whose results are there."""
@@ -96,7 +103,7 @@ class RunFolder:
     ) -> None:
         """Write one finished part; its results last."""
         if planes is not None:
-            _write(self._part("planes", part, "npz"), _npz_bytes(planes))
+            write_file(self._part("planes", part, "npz"), npz_bytes(planes))
         if audit is not None:
             self.write_audit(part, audit)
         names = list(dict.fromkeys(name for row in rows for name in row))  # not every sample has every field
@@ -105,26 +112,14 @@ class RunFolder:
         table = pa.table(
             [pa.array([row.get(name) for row in rows], kind) for name, kind in zip(names, types, strict=True)], names
         )
-        _write(self._part("results", part, "parquet"), _parquet_bytes(table))
+        write_file(self._part("results", part, "parquet"), parquet_bytes(table))
 
     def write_audit(self, part: int, audit: AuditResult) -> None:
         """Write the verdicts of one part's planes."""
-        columns = [
-            [str(v.status) for v in audit.verdicts],
-            [v.precision for v in audit.verdicts],
-            [None if v.point is None else v.point[0] for v in audit.verdicts],
-            [None if v.point is None else v.point[1] for v in audit.verdicts],
-            [v.violation for v in audit.verdicts],
-            [v.reason or None for v in audit.verdicts],
-            [str(v.method) for v in audit.verdicts],
-            [list(v.rest[0]) or None for v in audit.verdicts],
-            [list(v.rest[1]) or None for v in audit.verdicts],
-        ]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, _VERDICTS, strict=True)]
-        _write(self._part("audit", part, "parquet"), _parquet_bytes(pa.table(arrays, schema=_VERDICTS)))
+        write_file(self._part("audit", part, "parquet"), verdict_bytes(audit.verdicts))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        _write(self.path / "summary.json", _json_bytes(summary))
+        write_file(self.path / "summary.json", json_bytes(summary))
 
     def samples(self) -> list[dict[str, Any]]:
         """All finished records, in order of the data."""
@@ -132,10 +127,10 @@ class RunFolder:
         count, size = self._sizes()
         for part in self.finished_parts():
             path = self._part("results", part, "parquet")
-            found = _read_rows(path)
+            found = read_rows(path)
             expected = range(part * size, min(count, (part + 1) * size))
             if [row.get("index") for row in found] != list(expected):
-                raise InputError(f"{path} does not hold the samples of that part; {_DAMAGED}")
+                raise InputError(f"{path} does not hold the samples of that part; {DAMAGED}")
             rows.extend(map(without_absent, found))
         return rows
 
@@ -151,11 +146,10 @@ class RunFolder:
         path = self._part("audit", part, "parquet")
         if not path.is_file():
             return None
-        rows = _read_rows(path, _VERDICTS)
-        try:
-            return AuditResult(tuple(_verdict(row) for row in rows))
-        except ValueError as error:
-            raise InputError(f"{path} holds no verdicts ({error}); audit the run again") from error
+        answers = read_answers(path)
+        if None in answers:
+            raise InputError(f"{path} holds no verdicts of row {answers.index(None)}; delete it and audit again")
+        return AuditResult(tuple(answer.judgement for answer in answers if answer is not None))
 
     def audit_summary(self) -> dict[str, int] | None:
         """Counts over all finished parts, None if a part that has planes was not audited, or none was."""
@@ -188,7 +182,7 @@ class RunFolder:
         except (KeyError, TypeError, IndexError):
             count, size = None, None
         if not isinstance(count, int) or not isinstance(size, int) or size < 1:
-            raise InputError(f"{self.path / 'request.json'} does not say how many samples a part has; {_NO_RUN}")
+            raise InputError(f"{self.path / 'request.json'} does not say how many samples a part has; {NO_RUN}")
         return count, size
 
     def _part(self, folder: str, part: int, suffix: str) -> Path:
@@ -200,8 +194,8 @@ def without_absent(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if v is not None or not k.startswith(_LISTS)}
 
 
-def create(path: Path, request: dict[str, Any]) -> RunFolder:
-    """Make a new run folder. Raises InputError if the path exists, OutputError if it cannot be written."""
+def create(path: Path, request: dict[str, Any], folders: tuple[str, ...] = ("results", "planes", "audit")) -> RunFolder:
+    """Make a new folder with a request. Raises InputError if the path exists, OutputError if it cannot be written."""
     check_free(path)
     made: list[Path] = []
     try:
@@ -209,10 +203,10 @@ def create(path: Path, request: dict[str, Any]) -> RunFolder:
             for missing in (*[p for p in reversed(path.parents) if not p.exists()], path):
                 missing.mkdir()
                 made.insert(0, missing)
-        for folder in ("results", "planes", "audit"):
+        for folder in folders:
             with output_errors(path):
                 (path / folder).mkdir()
-        _write(path / "request.json", _json_bytes({"format": FORMAT, **request}))
+        write_file(path / "request.json", json_bytes({"format": FORMAT, **request}))
     except OutputError:
         discard(RunFolder(path, tuple(made)))
         raise
@@ -238,7 +232,14 @@ def discard(run: RunFolder) -> None:
 def resume(path: Path, request: dict[str, Any]) -> RunFolder:
     """Continue the run at `path`. Raises InputError if there is none or if it asked for something else."""
     run = open_run(path)
-    before, now = _leaves(run.request), _leaves(request)
+    check_same(path, run.request, request)
+    remove_leftovers(path)
+    return run
+
+
+def check_same(path: Path, stored: dict[str, Any], request: dict[str, Any]) -> None:
+    """Raise InputError, naming the first difference, unless both requests ask for the same."""
+    before, now = _leaves(stored), _leaves(request)
     # What was typed comes first: it explains the rest.
     for key in sorted({*before, *now}, key=lambda key: (not key.startswith("request."), key)):
         if before.get(key) != now.get(key) and not key.startswith(_MAY_DIFFER):
@@ -246,14 +247,12 @@ def resume(path: Path, request: dict[str, Any]) -> RunFolder:
                 f"{path} was started with {key} = {json.dumps(before.get(key))}, "
                 f"now it is {json.dumps(now.get(key))}; resume with the same request or choose another --out"
             )
-    _remove_leftovers(path)
-    return run
 
 
 # The digests say which model, data and rows these are, wherever the files lie now; results do not depend on memory.
 _MAY_DIFFER = (
     *("format", "machine", "started"),
-    *("model.source", "data.name", "specification.source"),
+    *("model.source", "data.name", "specification.source", "source.name"),
     *("request.model", "request.data", "request.spec", "request.memory"),
 )
 
@@ -276,98 +275,8 @@ def open_run(path: Path) -> RunFolder:
     return run
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
+    """Remove what was half-written when a run was killed."""
     for leftover in path.rglob("*.partial"):
         with output_errors(leftover):
             leftover.unlink()
-
-
-@contextlib.contextmanager
-def output_errors(path: Path) -> Iterator[None]:
-    """Turn failures of the file system into OutputError with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        remedy = {
-            errno.ENOSPC: "the disk is full, free some space",
-            errno.EDQUOT: "the disk quota is used up, free some space",
-            errno.EFBIG: "files may not grow that large here, raise the limit (ulimit -f)",
-            errno.EACCES: "no permission to write there, choose another place",
-            errno.EROFS: "the file system is read-only, choose another place",
-            errno.ENOTDIR: "a part of the path is a file, choose another place",
-            errno.ENAMETOOLONG: "choose a shorter name",
-        }.get(error.errno or 0, "choose another place")
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    with output_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing."""
-    _write(path, content)
-
-
-def _json_bytes(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); {_NO_RUN}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is not a JSON object; {_NO_RUN}")
-    return value
-
-
-def _npz_bytes(planes: PlaneTable) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **planes.columns, **planes.origin)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def _parquet_bytes(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    return buffer.getvalue()
-
-
-_NO_RUN = "it is not a run of refcert"
-_DAMAGED = "delete it and run with --resume"
-
-
-def _read_rows(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
-    """The rows of a Parquet file. Raises InputError if it is damaged; checksums tell."""
-    try:
-        table = pq.read_table(path, schema=schema, page_checksum_verification=True)
-        rows: list[dict[str, Any]] = table.to_pylist()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path} cannot be read ({reason}); {_DAMAGED}") from error
-    return rows
-
-
-def _verdict(row: dict[str, Any]) -> Judgement:
-    point = None if row["point_v"] is None else (row["point_v"], row["point_z"])
-    return Judgement(
-        Status(row["verdict"]),
-        row["reason"] or "",
-        row["precision"],
-        point,
-        row["violation"],
-        Method(row["method"] or Method.CANDIDATES),
-        (tuple(row["rest_v"] or ()), tuple(row["rest_z"] or ())),
-    )

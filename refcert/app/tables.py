@@ -12,7 +12,6 @@ from refcert.app.report import words
 
 if TYPE_CHECKING:
     from proofs.lemma import LemmaResult
-    from refcert.app.audit_run import AuditReport
 
 # Longer lists are cut on the screen, never in the JSON or the run folder.
 SHOWN = 20
@@ -102,37 +101,6 @@ def _down(radius: float) -> str:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in counts.items())
-
-
-def print_audit(console: Console, report: AuditReport) -> None:
-    """Counts by kind and side, then every plane that is not proved."""
-    by_kind: dict[tuple[str, str], dict[str, int]] = {}
-    rest = []
-    offset = 0
-    for table, result in zip(report.tables, report.results, strict=True):
-        kinds, sides = table.columns["kind"].tolist(), table.columns["side"].tolist()
-        for row, (kind, side, verdict) in enumerate(zip(kinds, sides, result.verdicts, strict=True)):
-            counts = by_kind.setdefault((kind, side), {"PROVED": 0, "REFUTED": 0, "UNDECIDED": 0})
-            counts[verdict.status] += 1
-            if verdict.status != "PROVED":
-                rest.append((offset + row, kind, side, verdict))
-        offset += len(table)
-    table_out = Table("kind", "side", "proved", "refuted", "undecided")
-    for (kind, side), counts in sorted(by_kind.items()):
-        table_out.add_row(kind, side, *(f"{number:,}" for number in counts.values()))
-    console.print(table_out)
-    for row, kind, side, verdict in rest[:SHOWN]:
-        where = ""
-        if verdict.point is not None:
-            where = f" at v = {verdict.point[0]!r}, z = {verdict.point[1]!r} by at least {verdict.violation:.3g}"
-        reason = f" ({verdict.reason})" if verdict.reason else ""
-        console.print(f"plane {row}: {kind}, {side}: {verdict.status}{where}{reason}", soft_wrap=True)
-    if len(rest) > SHOWN:
-        console.print(f"... and {len(rest) - SHOWN} more (--json has all)")
-    rate = sum(map(len, report.tables)) / report.seconds if report.seconds > 0 else 0.0
-    console.print(f"{_counts(report.summary)}; {rate:,.0f} planes/s with {report.workers} workers", soft_wrap=True)
-    if report.parts_missing:
-        console.print(f"The run is not finished: {report.parts_missing} parts are missing; continue it with --resume")
 
 
 def print_lemmas(console: Console, results: list[LemmaResult]) -> None:

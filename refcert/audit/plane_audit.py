@@ -1,25 +1,30 @@
 """Audit many planes: every one PROVED, REFUTED with a point, or UNDECIDED, on several processes.
 
-The verdicts come from `refcert.audit.judge`; this module only hands out work and collects.
+The verdicts come from `refcert.audit.examine`; this module only hands out work and collects. A plane on which a
+process dies is UNDECIDED, with that as its reason; everything else that was found stays.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
+from typing import Any, Final
 
-from refcert.audit.judge import judge
+from refcert.audit.examine import Answer, Questions, examine
 from refcert.audit.plane_table import PlaneTable
+from refcert.audit.pool import Block, Pool
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import PlaneClaim, Status
 
-# Planes handed to a process at once: large enough to hide the hand-over, small enough for a smooth progress bar.
-BLOCK = 2000
+# Planes handed to a process at once: large enough to hide the hand-over, small enough for a smooth progress bar and a
+# budget that is kept. Hunts and volumes take tens of milliseconds each.
+BLOCK: Final = 500
+_VOLUMES_BLOCK: Final = 100
+_HUNT_BLOCK: Final = 10
+DIED: Final = "the process that judged it died, twice; judge it by itself, with more memory or --workers 1"
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,11 @@ class AuditResult:
 
     def to_json(self) -> list[dict[str, object]]:
         """One object per plane, in input order."""
-        return [_as_json(verdict) for verdict in self.verdicts]
+        return [judgement_json(verdict) for verdict in self.verdicts]
 
 
-def _as_json(verdict: Judgement) -> dict[str, object]:
+def judgement_json(verdict: Judgement) -> dict[str, object]:
+    """One plane's verdict as JSON values, see docs/json.md."""
     row: dict[str, object] = {
         "verdict": str(verdict.status),
         "precision": verdict.precision,
@@ -57,46 +63,116 @@ def _as_json(verdict: Judgement) -> dict[str, object]:
     return row
 
 
-class Auditor:
-    """A pool of processes that audit planes. Use as a context manager; workers=1 stays in this process."""
+class Work:
+    """The planes of one table on their way. first: the number of its first plane in the whole audit.
 
-    def __init__(self, workers: int | None = None) -> None:
+    answers, one per plane, None as long as there is none, are filled in place: they are there for whoever stops early.
+    """
+
+    def __init__(self, table: PlaneTable, first: int, answers: list[Answer | None] | None = None) -> None:
+        self.table, self.first = table, first
+        self.answers: list[Answer | None] = [None] * len(table) if answers is None else list(answers)
+        if len(self.answers) != len(table):
+            raise ValueError(f"{len(self.answers)} answers for {len(table)} planes")
+        self.left = self.answers.count(None)
+
+    def put(self, row: int, answers: list[Answer]) -> None:
+        """The answers of the planes from `row` on, which had none."""
+        self.answers[row : row + len(answers)] = answers
+        self.left -= len(answers)
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """The planes without answer, in runs of at most `size`."""
+        start = 0
+        while start < len(self.answers):
+            if self.answers[start] is not None:
+                start += 1
+                continue
+            stop = start + 1
+            while stop < min(len(self.answers), start + size) and self.answers[stop] is None:
+                stop += 1
+            rows = list(zip(*self.table.rows(start, stop), strict=True))
+            yield Block((self, start), self.first + start, rows)
+            start = stop
+
+
+class Auditor:
+    """Processes that audit planes. Use as a context manager; workers=1 stays in this process.
+
+    questions: what is asked of every plane. examiner: who answers, for tests; importable by name.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        questions: Questions = Questions(),  # noqa: B008 - immutable
+        examiner: Callable[[list[PlaneClaim], Questions, int], list[Answer]] = examine,
+    ) -> None:
         self.workers = workers if workers is not None else os.cpu_count() or 1
-        if self.workers < 1:
-            raise ValueError(f"workers is {self.workers}; give at least one")
-        self._pool: ProcessPoolExecutor | None = None
+        self._block = _VOLUMES_BLOCK if questions.tightness else BLOCK
+        if questions.falsify == "all":
+            self._block = _HUNT_BLOCK
+        self.pool: Pool[Answer] = Pool(self.workers, partial(_examine, examiner, questions), _given_up)
 
     def __enter__(self) -> Auditor:
-        if self.workers > 1:
-            # spawn: a forked copy of a process that runs torch's threads can hang
-            context = multiprocessing.get_context("spawn")
-            # Ctrl-C is for the process that collects; workers that print their own tracebacks help nobody.
-            self._pool = ProcessPoolExecutor(
-                self.workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self.pool.__exit__(kind, error, trace)
+
+    def stream(
+        self,
+        works: Iterable[Work],
+        progress: Callable[[int], None] | None = None,
+        *,
+        limit: int | None = None,
+        out_of_time: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Work]:
+        """Each work as soon as it is finished. works are taken one by one, as processes become free.
+
+        limit: no more than so many planes; out_of_time: asked before each block is handed out. Works that these stop
+        are not handed back; what was found is in them. An exception of `works` is raised after the rest came back.
+        """
+        for block, answers in self.pool.results(self._blocks(works, limit, out_of_time)):
+            work, start = block.owner
+            work.put(start, answers)
+            if progress is not None:
+                progress(len(answers))
+            if not work.left:
+                yield work
+
+    def _blocks(self, works: Iterable[Work], limit: int | None, out_of_time: Callable[[], bool]) -> Iterator[Block]:
+        left, waiting = limit, iter(works)
+        # Asked before the next work is taken, too: that can be a call of somebody's function.
+        while left != 0 and not out_of_time() and (work := next(waiting, None)) is not None:
+            for block in work.blocks(self._block):
+                if left == 0 or out_of_time():
+                    return
+                rows = block.rows[:left]
+                left = None if left is None else left - len(rows)
+                yield block._replace(rows=rows)
 
     def audit(self, planes: PlaneTable, progress: Callable[[int], None] | None = None) -> AuditResult:
         """Audit all planes; progress is called with the number of planes that finished."""
-        blocks = [planes.rows(start, start + BLOCK) for start in range(0, len(planes), BLOCK)]
-        results = map(_audit_block, blocks) if self._pool is None else self._pool.map(_audit_block, blocks)
-        verdicts: list[Judgement] = []
-        for block in results:
-            verdicts.extend(block)
-            if progress is not None:
-                progress(len(block))
-        return AuditResult(tuple(verdicts))
+        work = Work(planes, 0)
+        for _ in self.stream([work], progress):
+            pass
+        return AuditResult(tuple(answer.judgement for answer in work.answers if answer is not None))
 
 
-def _audit_block(columns: list[list[object]]) -> list[Judgement]:
-    return [judge(PlaneClaim(*row)) for row in zip(*columns, strict=True)]
+def _examine(
+    examiner: Callable[[list[PlaneClaim], Questions, int], list[Answer]],
+    questions: Questions,
+    rows: list[tuple[Any, ...]],
+    first: int,
+) -> list[Answer]:
+    return examiner([PlaneClaim(*row) for row in rows], questions, first)
+
+
+def _given_up() -> Answer:
+    return Answer(Judgement(Status.UNDECIDED, DIED, 0))
 
 
 def audit_planes(planes: PlaneTable, workers: int = 1, progress: Callable[[int], None] | None = None) -> AuditResult:

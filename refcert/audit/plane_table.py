@@ -1,8 +1,9 @@
 """Planes as plain columns, and the `.npz` file that holds them.
 
 One entry per plane in every column: `kind`, `side` (strings), `lower_v, upper_v, lower_z, upper_z, slope_v, slope_z,
-offset` (float64). Columns that say where a plane comes from (`ORIGIN`) may be added; they do not
-matter to the verdict.
+offset` (numbers that float64 holds exactly: the planes of a float32 engine are the exact values that they are, whole
+numbers are what they say, and what would be rounded is refused). Columns that say where a plane comes from (`ORIGIN`)
+may be added; they do not matter to the verdict.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from refcert.audit.exact import InexactError, exact_float64
 from refcert.kernel.claims import KINDS, SIDES, PlaneClaim
 
 NUMBERS: Final = ("lower_v", "upper_v", "lower_z", "upper_z", "slope_v", "slope_z", "offset")
@@ -43,13 +45,22 @@ class PlaneTableError(ValueError):
 
 @dataclass(frozen=True)
 class PlaneTable:
-    """Columns of equal length; validated, so every row is a claim. origin: some of `ORIGIN`."""
+    """Columns of equal length; validated, so every row is a claim. origin: some of `ORIGIN`.
+
+    Numbers are kept as float64 copies of the same values. Raises PlaneTableError with column and row.
+    """
 
     columns: Mapping[str, Column]
     origin: Mapping[str, Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _validate(self.columns, self.origin)
+        _check_form(self.columns, self.origin)
+        numbers = {name: _exact(name, self.columns[name]) for name in NUMBERS}
+        object.__setattr__(
+            self, "origin", {n: c for n, c in (*self.columns.items(), *self.origin.items()) if n in ORIGIN}
+        )
+        object.__setattr__(self, "columns", {name: self.columns[name] for name in ("kind", "side")} | numbers)
+        _check_values(self.columns)
 
     def __len__(self) -> int:
         return len(self.columns["offset"])
@@ -59,12 +70,34 @@ class PlaneTable:
         rows = slice(start, stop)
         return map(PlaneClaim, *(self.columns[name][rows].tolist() for name in COLUMNS))
 
+    def claim(self, row: int) -> PlaneClaim:
+        """One row as a claim."""
+        return next(self.claims(row, row + 1))
+
     def rows(self, start: int, stop: int) -> list[list[object]]:
         """Plain columns of some rows, cheap to hand to another process."""
         return [self.columns[name][start:stop].tolist() for name in COLUMNS]
 
+    def part(self, start: int, stop: int) -> PlaneTable:
+        """The rows from `start` to `stop` as a table."""
+        return PlaneTable(
+            *({name: c[start:stop] for name, c in group.items()} for group in (self.columns, self.origin))
+        )
 
-def _validate(columns: Mapping[str, Column], origin: Mapping[str, Column]) -> None:
+
+def join(tables: Sequence[PlaneTable]) -> PlaneTable:
+    """The rows of all tables in order, with the origin columns that all of them have; no tables, no rows."""
+    if not tables:
+        empty = {name: np.empty(0) for name in NUMBERS}
+        return PlaneTable({"kind": np.empty(0, "U1"), "side": np.empty(0, "U1"), **empty})
+    shared = [name for name in ORIGIN if all(name in table.origin for table in tables)]
+    return PlaneTable(
+        {name: np.concatenate([table.columns[name] for table in tables]) for name in COLUMNS},
+        {name: np.concatenate([table.origin[name] for table in tables]) for name in shared},
+    )
+
+
+def _check_form(columns: Mapping[str, Column], origin: Mapping[str, Column]) -> None:
     missing = [name for name in COLUMNS if name not in columns]
     if missing:
         raise PlaneTableError(f"missing column {missing[0]!r}; needed: {', '.join(COLUMNS)}")
@@ -82,12 +115,21 @@ def _validate(columns: Mapping[str, Column], origin: Mapping[str, Column]) -> No
             raise PlaneTableError(
                 f"column {name!r} has {len(column)} rows, column 'kind' has {length}; all need the same number"
             )
-    for name in NUMBERS:
-        if columns[name].dtype != np.float64:
-            raise PlaneTableError(f"column {name!r} is {columns[name].dtype}; give float64")
-    for name, allowed in (("kind", KINDS), ("side", SIDES)):
+    for name in ("kind", "side"):
         if columns[name].dtype.kind != "U":
             raise PlaneTableError(f"column {name!r} is {columns[name].dtype}; give strings (numpy dtype 'U')")
+
+
+def _exact(name: str, column: Column) -> NDArray[np.float64]:
+    try:
+        return exact_float64(column)
+    except InexactError as error:
+        where = f"column {name!r}" + ("" if error.row is None else f", row {error.row}:")
+        raise PlaneTableError(f"{where} {error}") from None
+
+
+def _check_values(columns: Mapping[str, Column]) -> None:
+    for name, allowed in (("kind", KINDS), ("side", SIDES)):
         _raise_at(~np.isin(columns[name], allowed), name, columns[name], f"known: {', '.join(allowed)}")
     product = np.isin(columns["kind"], _PRODUCTS)
     for name in NUMBERS:
@@ -103,7 +145,7 @@ def _validate(columns: Mapping[str, Column], origin: Mapping[str, Column]) -> No
 def _raise_at(bad: NDArray[np.bool_], name: str, column: Column, remedy: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise PlaneTableError(f"column {name!r}, row {row}: {column[row]!r}; {remedy}")
+        raise PlaneTableError(f"column {name!r}, row {row}: {column[row].item()!r}; {remedy}")
 
 
 def read_planes(path: Path) -> PlaneTable:

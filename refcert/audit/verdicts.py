@@ -9,10 +9,13 @@ from refcert.kernel.claims import Status, Verdict
 
 
 class Method(StrEnum):
-    """Who decided. CANDIDATES: the kernel, by critical points; BRANCHING: interval branch and bound, second order."""
+    """Who decided. CANDIDATES: the kernel, by critical points; BRANCHING: interval branch and bound, second order;
+    HUNT: a search found a point that ball arithmetic confirms, where both were undecided.
+    """
 
     CANDIDATES = "candidates"
     BRANCHING = "branching"
+    HUNT = "hunt"
 
 
 class Judgement(NamedTuple):

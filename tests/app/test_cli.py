@@ -312,7 +312,11 @@ def test_small_margins_and_radii_are_not_shown_as_zero(tiny: Path) -> None:
     assert "0 (misclassified)" in table
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in ("demo", "certify", "audit", "prove", "report"))], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [[], *([name] for name in ("demo", "certify", "audit", "prove", "report", "compare", "tightness"))],
+    ids=str,
+)
 def test_help_is_for_people(words: list[str]) -> None:
     result = refcert(*words, "--help")
     assert result.code == 0

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from refcert.app import runs
+from refcert.app import runs, storage
 from refcert.app.errors import ExitCode, OutputError
 from tests.app.commands import SAMPLES, command, environment, refcert, write_data, write_model
 
@@ -327,11 +327,11 @@ def test_whole_files_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs.os, "fsync", stop)
+    monkeypatch.setattr(storage.os, "fsync", stop)
     with pytest.raises(KeyboardInterrupt):
-        runs.write_file(path, b"new")
+        storage.write_file(path, b"new")
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
     assert path.read_bytes() == b"old"
     with pytest.raises(OutputError, match="choose another place"):
-        runs.write_file(tmp_path / "missing" / "page.html", b"new")
+        storage.write_file(tmp_path / "missing" / "page.html", b"new")

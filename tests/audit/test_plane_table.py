@@ -49,7 +49,6 @@ def _at(name, row, value):
         (_at("kind", 1, "softplus"), ["'kind'", "row 1", "softplus"]),
         (_at("side", 0, "above"), ["'side'", "row 0", "above"]),
         (_set("offset", lambda c: c[:2]), ["'offset'", "2 rows"]),
-        (_set("offset", lambda c: c.astype(np.float32)), ["'offset'", "float32"]),
         (_set("kind", np.zeros(3)), ["'kind'", "float64"]),
         (_set("slope_z", np.zeros((3, 2))), ["'slope_z'", "(3, 2)"]),
     ],

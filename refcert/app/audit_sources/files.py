@@ -1,0 +1,177 @@
+"""Planes files: `.npz`, `.parquet` and `.csv`, with the same columns; and directories of them."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refcert.app.audit_sources.source import Part, Source, digest_of, parts_of
+from refcert.app.errors import InputError
+from refcert.audit.plane_table import COLUMNS, NUMBERS, PlaneTable, PlaneTableError, read_planes
+
+_WHOLE: Final = ("sample", "layer", "t", "unit")
+
+
+def open_file(path: Path, size: int) -> Source:
+    """One planes file as a source. Raises PlaneTableError or InputError naming file, column and row."""
+    table = read_table(path)
+    if not len(table):
+        raise InputError(f"{path} has 0 planes, so there is nothing to prove; give at least one")
+    return Source("planes file", str(path), tuple(parts_of(path.name, table, size)), digest_of([path.name], [table]))
+
+
+def open_directory(path: Path, size: int) -> Source:
+    """All planes files below a directory, in the order of their names.
+
+    Of a run in a subfolder only the planes count, not its results and verdicts, which are Parquet files, too.
+    """
+    files = _planes_files(path)
+    if not files:
+        raise InputError(
+            f"{path} is not a run folder (no request.json in it) and has no planes files; give the --out of a "
+            f"certify run, or a directory with {', '.join(READERS)} files"
+        )
+    names = [file.relative_to(path).as_posix() for file in files]
+    tables = [read_table(file) for file in files]
+    if not any(map(len, tables)):
+        raise InputError(f"{path}: its {len(files)} planes files have 0 planes, so there is nothing to prove")
+    parts: list[Part] = []
+    for name, table in zip(names, tables, strict=True):
+        parts += parts_of(name, table, size)
+    return Source("directory", str(path), tuple(parts), digest_of(names, tables))
+
+
+def _planes_files(folder: Path) -> list[Path]:
+    if (folder / "request.json").is_file():
+        return sorted((folder / "planes").glob("*.npz"))
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            found += _planes_files(path)
+        elif path.suffix.lower() in READERS:
+            found.append(path)
+    return found
+
+
+def read_table(path: Path) -> PlaneTable:
+    """A planes file by its ending; what has none of the known ones is read as .npz."""
+    return READERS.get(path.suffix.lower(), read_planes)(path)
+
+
+def _read_parquet(path: Path) -> PlaneTable:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _check_there(path)
+    try:
+        stored = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise PlaneTableError(f"{path}: not a readable Parquet file ({reason}); write it again") from error
+    columns: dict[str, NDArray[Any]] = {}
+    for name in stored.column_names:
+        column = stored.column(name)
+        if column.null_count:
+            row = column.is_null().to_pylist().index(True)
+            raise PlaneTableError(f"{path}: column {name!r}, row {row} is null; every plane needs all its values")
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            columns[name] = np.array(column.to_pylist(), dtype=np.str_)
+        else:
+            columns[name] = column.to_numpy()
+    return _table(path, columns)
+
+
+def _read_csv(path: Path) -> PlaneTable:
+    """A header, then one plane a line. Numbers are hexadecimal (float.hex) or decimals that name a float64 value."""
+    _check_there(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file, strict=True))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise PlaneTableError(f"{path}: not a readable CSV file ({error}); write it as UTF-8 with commas") from error
+    if not lines:
+        raise PlaneTableError(f"{path}: empty; give a header with columns {', '.join(COLUMNS)} and one plane a line")
+    header, *rows = lines
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise PlaneTableError(f"{path}: column {twice[0]!r} is there twice; give each once")
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            raise PlaneTableError(
+                f"{path}: row {number} (line {number + 2}) has {len(row)} values, the header has {len(header)} columns"
+            )
+    columns: dict[str, NDArray[Any]] = {}
+    for position, name in enumerate(header):
+        texts = [row[position].strip() for row in rows]
+        if name in NUMBERS:
+            columns[name] = np.array([_exact(path, name, row, text) for row, text in enumerate(texts)], dtype=float)
+        elif name in _WHOLE and all(text.removeprefix("-").isdecimal() for text in texts):
+            columns[name] = np.array(list(map(int, texts)), dtype=np.int64)
+        else:
+            columns[name] = np.array(texts, dtype=np.str_)
+    return _table(path, columns)
+
+
+def _exact(path: Path, name: str, row: int, text: str) -> float:
+    """The float64 value that the text names: hexadecimal, exact, or written with as few or with 17 digits."""
+    where = f"{path}: column {name!r}, row {row}: {text!r}"
+    try:
+        value, exact = _hexadecimal(text) if "0x" in text.lower() else _decimal(text)
+    except (ValueError, OverflowError, InvalidOperation):
+        raise PlaneTableError(f"{where} is not a number; give one such as 0.5 or 0x1p-1") from None
+    if not exact:
+        raise PlaneTableError(
+            f"{where} is no float64 value, it would be rounded to {value!r}; write that, or its float.hex()"
+        )
+    return value
+
+
+def _hexadecimal(text: str) -> tuple[float, bool]:
+    """The nearest float, and whether it is exactly what is written."""
+    value = float.fromhex(text)
+    match = _HEX.fullmatch(text.lower())
+    if match is None:
+        raise ValueError(text)
+    sign, whole, fraction, exponent = match.groups(default="")
+    digits, power = int(sign + whole + fraction, 16), int(exponent or 0) - 4 * len(fraction)
+    if digits == 0 or abs(power) > _LARGEST_POWER:
+        return value, digits == 0
+    return value, digits * Fraction(2) ** power == Fraction(value)
+
+
+def _decimal(text: str) -> tuple[float, bool]:
+    value = float(text)
+    if not math.isfinite(value):
+        return value, Decimal(text).is_nan() or Decimal(text).is_infinite()  # refused with its row, as in every file
+    names = (Decimal(value), Decimal(repr(value)), Decimal(format(value, ".17g")))
+    return value, Decimal(text) in names
+
+
+# A whole hexadecimal number, and a bound on powers of two that no float64 value needs.
+_HEX: Final = re.compile(r"([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?[0-9]+))?")
+_LARGEST_POWER: Final = 5000
+
+
+def _table(path: Path, columns: dict[str, NDArray[Any]]) -> PlaneTable:
+    try:
+        return PlaneTable(columns)
+    except PlaneTableError as error:
+        raise PlaneTableError(f"{path}: {error}") from error
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise PlaneTableError(f"{path}: no such file; give a planes file with columns {', '.join(COLUMNS)}")
+
+
+READERS: Final = {".npz": read_planes, ".parquet": _read_parquet, ".csv": _read_csv}

@@ -1,0 +1,199 @@
+"""`refcert certify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperOption
+
+from refcert.app.commands.shared import (
+    Clip,
+    Device,
+    Dtype,
+    Frames,
+    Json,
+    Memory,
+    Search,
+    Target,
+    Tolerance,
+    Workers,
+    as_number,
+    as_path,
+    as_whole,
+    audit_exit,
+    print_result,
+    progress_bars,
+)
+from refcert.app.errors import InputError
+
+
+class CertifyCommand(TyperCommand):
+    """Its help names the relaxations as the engine's registry has them, which takes an import of torch."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS
+
+        rows = [f"{name}, {relaxation.summary}" for name, relaxation in RELAXATIONS.items()]
+        rows.append(f"best, the better of {' and '.join(BEST)} for each unit and each row")
+        for parameter in self.params:
+            if parameter.name == "relaxation" and isinstance(parameter, TyperOption):
+                parameter.help = f"How planes are chosen: {'; '.join(rows)}. Default: {DEFAULT_RELAXATION}."
+        super().format_help(ctx, formatter)
+
+
+def certify(
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="A .safetensors or .onnx file, or shipped: digits_lstm, digits_gru, digits_rnn."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="An .npz file with x (or tokens), labels and perhaps lengths, or: digits, mnist."
+        ),
+    ],
+    structure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Layers of a .safetensors file in order, if names leave it open: 'fc1 relu lstm fc2'.",
+        ),
+    ] = None,
+    readout: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the head reads: final (default), last_frame, mean, max or every."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
+    ] = None,
+    input_set: Annotated[
+        str,
+        typer.Option(
+            metavar="SET",
+            help="frames (a ball for each frame), sequence (one ball around the whole sequence), or from the data "
+            "file: box (lower, upper), substitutions (candidates, allowed).",
+        ),
+    ] = "frames",
+    norm: Annotated[
+        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
+    ] = "inf",
+    radius: Annotated[
+        float | None,
+        typer.Option(parser=as_number, metavar="R", help="Certify at this radius, in the data's unit; or --search."),
+    ] = None,
+    radius_db: Annotated[
+        float | None,
+        typer.Option(
+            parser=as_number,
+            metavar="D",
+            help="Certify at this loudness relative to each sample's peak: radius max|x| 10^(D/20).",
+        ),
+    ] = None,
+    search: Search = False,
+    frames: Frames = "all",
+    clip: Clip = None,
+    clip_bound: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="exact (the minimum over ball and range) or simple (the better of both; faster, looser).",
+        ),
+    ] = "exact",
+    target: Target = "untargeted",
+    top_k: Annotated[
+        int | None,
+        typer.Option(parser=as_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Ask that all rows C F(x) + d are positive: an .npz file with C and d."),
+    ] = None,
+    criterion: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="margins (bounds of differences) or per-class (POPQORN's own: the label's lower bound against the "
+            "others' upper bounds; looser).",
+        ),
+    ] = "margins",
+    relaxation: Annotated[str | None, typer.Option(metavar="NAME", help="How planes are chosen.")] = None,
+    dtype: Dtype = "float64",
+    device: Device = "cpu",
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            parser=as_whole, metavar="N", help="Samples per pass and per saved part; results do not depend on it."
+        ),
+    ] = 100,
+    memory: Memory = None,
+    tolerance: Tolerance = 1e-3,
+    seed: Annotated[
+        int, typer.Option(parser=as_whole, metavar="N", help="Recorded with the run; nothing here is random so far.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=as_path, metavar="DIR", help="Folder for the run; it must not exist yet."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Prove every bounding plane in ball arithmetic.")] = False,
+    planes: Annotated[bool, typer.Option("--planes/--no-planes", help="Keep all planes in the run folder.")] = True,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Certify a classifier on data: at one radius, on given sets, or search the largest radius of every sample."""
+    from gpu_engine.relaxations.registry import DEFAULT_RELAXATION
+    from refcert.app.certify_run import run
+    from refcert.app.request import BALLS, Request, parse_clip, parse_memory, parse_norm
+    from refcert.app.tables import print_certify
+
+    fixed = {"--radius": radius, "--radius-db": radius_db}
+    for option, value in fixed.items():
+        if value is not None and search:
+            raise InputError(f"{option} {value!r} and --search exclude each other; give one of them")
+    if search and input_set not in BALLS:
+        raise InputError(
+            f"--search does not go with --input-set {input_set}, which has no radius; leave it out, or choose "
+            f"--input-set {' or '.join(BALLS)}"
+        )
+    request = Request(
+        model=model,
+        data=data,
+        count=count,
+        norm=parse_norm(norm),
+        radius=radius,
+        frames=frames,
+        clip=None if clip is None else parse_clip(*clip),
+        target=target,
+        relaxation=DEFAULT_RELAXATION if relaxation is None else relaxation,
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        tolerance=tolerance,
+        seed=seed,
+        structure=structure,
+        readout=readout,
+        input_set=input_set,
+        clip_bound=clip_bound,
+        radius_db=radius_db,
+        top_k=top_k,
+        spec=spec,
+        criterion=criterion,
+        memory=None if memory is None else parse_memory(memory),
+    )
+    if request.search and not search:
+        raise InputError("neither --radius nor --search is given; give --radius R, --radius-db D or --search")
+    summary = run(
+        request,
+        out=out,
+        resume=resume,
+        audit=audit,
+        keep_planes=planes,
+        workers=workers,
+        progress=progress_bars(),
+    )
+    print_result(lambda: summary, lambda console: print_certify(console, summary), as_json=as_json)
+    raise typer.Exit(audit_exit(summary.get("planes")))

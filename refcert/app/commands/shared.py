@@ -1,0 +1,123 @@
+"""What the commands share: readers of values, options, progress bars, printing, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from refcert.app.errors import ExitCode, OutputError
+from refcert.app.progress import Progress
+
+
+def as_number(text: str) -> float:
+    """A number, or a usage error."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number; give one such as 0.1") from None
+
+
+def as_whole(text: str | int) -> int:
+    """A whole number, or a usage error."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number; give one such as 20") from None
+
+
+def as_positive(text: str | int) -> int:
+    """A whole number from 1 up, or a usage error."""
+    found = as_whole(text)
+    if found < 1:
+        raise typer.BadParameter(f"{found} is too small; give at least 1")
+    return found
+
+
+def as_path(text: str | Path) -> Path:
+    """A path that is not empty, or a usage error."""
+    if not str(text).strip():
+        raise typer.BadParameter(f"{text!r} is empty; give a path")
+    return Path(text)
+
+
+# Options that several commands share.
+Search = Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")]
+Frames = Annotated[
+    str, typer.Option(metavar="WHICH", help="Which frames move: all, e.g. 0,3, or each (one frame at a time).")
+]
+Clip = Annotated[
+    tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
+]
+Target = Annotated[
+    str,
+    typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
+]
+Dtype = Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(parser=as_number, metavar="T", help="Relative width at which the search stops.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", parser=as_positive, metavar="N", help="Processes for the audit; default: all cores."),
+]
+
+
+def progress_bars() -> Progress:
+    """Bars on standard error."""
+    return Progress(Console(stderr=True) if sys.stderr is not None else None)
+
+
+def print_result(value: Callable[[], dict[str, Any]], table: Callable[[Console], None], *, as_json: bool) -> None:
+    """The result on standard output: as one JSON object, or as a table for people."""
+    with _standard_output():
+        if as_json:
+            sys.stdout.write(json.dumps(value(), allow_nan=False) + "\n")
+        else:
+            # Paths are printed as they are: no markup, no emoji codes, no colours inside.
+            table(Console(markup=False, emoji=False, highlight=False))
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[None]:
+    """Whatever keeps the result from standard output, a full disk or a closed pipe, is an output error."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; send it to a file or a pipe")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path that the terminal's encoding lacks
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more when the process ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(
+            f"cannot write to standard output: {error.strerror or error}; send it to a place that takes it"
+        ) from error
+
+
+def audit_exit(counts: dict[str, int] | None) -> ExitCode:
+    """The exit code that counts of verdicts ask for; None: nothing was audited, nor was it asked for."""
+    if counts is None:
+        return ExitCode.OK
+    if counts["refuted"]:
+        return ExitCode.REFUTED
+    return ExitCode.UNDECIDED if counts["undecided"] or counts.get("not_audited") else ExitCode.OK
