@@ -7,6 +7,8 @@
       column of E + EXTRA_ROUNDINGS roundings, stored weights included: |error| <= gamma_N (|c| + |G|'m + |E|'|pi|) + N
       underflow. The code's `error` and `charged` are rounded sums of positive terms: at least (1 - gamma_N) (1 -
       gamma_V) (1 - 6 u) of the exact ones, V variables. Twice that is at least the exact one if N u, V u <= 1/16.
+      Stored weights that are not exact are at least the smallest normal number (`system_of` refuses others), so their
+      rounding is relative.
 (iii) -m.h - pi.e: each product two roundings (the stored constant and its own), summed by (i).
 Assumed: float64 arithmetic, sums in any order (`rounding_gamma`), `math.fsum` rounds correctly. u = 2^-53.
 """
@@ -101,6 +103,8 @@ LEMMA = Lemma(
         "refcert.audit.network_lp.duality:bound_by_multipliers",
         "refcert.audit.network_lp.least:safe_sum",
         "refcert.audit.network_lp.least:least_on_intervals",
+        "refcert.audit.network_lp.least:affine_interval",
+        "refcert.audit.network_lp.system:system_of",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/audit/test_network_lp_duality.py"),
     check=lambda: _source() + _sum() + _residual(),

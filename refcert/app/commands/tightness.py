@@ -38,7 +38,7 @@ def tightness(
             help="Of back_substitution, one_pair, boxes, several, least_volume, hull, tightened, found; the last "
             "but one is for small networks.",
         ),
-    ] = "back_substitution,one_pair,boxes,several,hull,found",
+    ] = "back_substitution,one_pair,boxes,several,least_volume,hull,found",
     rounds: Annotated[
         int, typer.Option(parser=as_positive, metavar="N", help="Rounds of cutting planes at most, a row.")
     ] = 12,

@@ -14,7 +14,7 @@ Method card
     Sound      yes, with nothing assumed about the solver: `eliminate` and the solver are not trusted, only
                `bound_by_multipliers` is, which refuses negative multipliers and charges all roundings of its own.
     Shapes     several forms at once: C (rows, variables), multipliers (inequalities, rows), pi (affine, rows).
-    Lemmas     network_lp_weak_duality, network_lp_elimination, charged_rounding
+    Lemmas     network_lp_weak_duality, network_lp_elimination, network_lp_rounding
     Test       against exact rational arithmetic; planted faults: a sign, a multiplier, a box.
 """
 

@@ -45,7 +45,7 @@ from refcert.reference.networks import Array, Network
 from refcert.reference.unrolling import unroll
 
 RUNGS: Final = ("back_substitution", "one_pair", "boxes", "several", "least_volume", "hull", "tightened", "found")
-DEFAULT_RUNGS: Final = ("back_substitution", "one_pair", "boxes", "several", "hull", "found")
+DEFAULT_RUNGS: Final = ("back_substitution", "one_pair", "boxes", "several", "least_volume", "hull", "found")
 
 
 @dataclass(frozen=True)

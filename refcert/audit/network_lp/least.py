@@ -3,7 +3,7 @@
 claim     Not above any value of the form. Boxes: floats, with every rounding charged; other sets: their own `least`,
           in rational arithmetic.
 source    Moore, Interval Analysis (1966): the range of a sum over independent intervals.
-lemma     charged_rounding
+lemma     network_lp_rounding
 test      against `InputSet.least` and exact rational arithmetic.
 """
 

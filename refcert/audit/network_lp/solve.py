@@ -35,6 +35,12 @@ cp: Any = cvxpy  # its types do not cover what it exports
 ACCURACY: Final = 1e-9
 _HIGHS: Final = {"primal_feasibility_tolerance": ACCURACY, "dual_feasibility_tolerance": ACCURACY}
 _CLARABEL: Final = {"tol_gap_abs": ACCURACY, "tol_gap_rel": ACCURACY, "tol_feas": ACCURACY}
+# One after the other, should one give up: on very thin boxes HiGHS may, at this accuracy. Conic sets: the last one.
+_SOLVERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    (cp.HIGHS, _HIGHS),
+    (cp.HIGHS, {}),
+    (cp.CLARABEL, _CLARABEL),
+)
 SOLVED: Final = (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)
 EMPTY: Final = (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE)
 
@@ -80,16 +86,17 @@ class NetworkLP:
         return Relaxed(float(lower[0]), float(self._problem.value) + d, np.asarray(self._y.value, dtype=np.float64))
 
     def _solve(self) -> None:
-        options: dict[str, Any] = _CLARABEL if self._conic else _HIGHS
-        solver = cp.CLARABEL if self._conic else cp.HIGHS
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "may be inaccurate": the rigorous bound says how much
-                self._problem.solve(solver=solver, **options)
-        except cp.error.SolverError as error:
-            raise ReferenceFailureError(
-                f"{solver} did not solve the program ({error}); scale the model down"
-            ) from error
+        tried: list[str] = []
+        for solver, options in _SOLVERS[2:] if self._conic else _SOLVERS:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # "may be inaccurate": the rigorous bound says how much
+                    self._problem.solve(solver=solver, **options)
+                break
+            except cp.error.SolverError as error:
+                tried.append(f"{solver}: {error}")
+        else:
+            raise ReferenceFailureError(f"no solver solved the program ({'; '.join(tried)}); scale the model down")
         status = self._problem.status
         if status in EMPTY:
             raise ReferenceFailureError(
@@ -97,4 +104,4 @@ class NetworkLP:
                 "plane or a box does not hold; audit the planes"
             )
         if status not in SOLVED or not math.isfinite(self._problem.value):
-            raise ReferenceFailureError(f"{solver} ended with {status}; scale the model down or give fewer planes")
+            raise ReferenceFailureError(f"the solver ended with {status}; scale the model down or give fewer planes")

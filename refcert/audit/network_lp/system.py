@@ -2,11 +2,13 @@
 
 Variables are numbered inputs first (frame by frame), then by depth, so that every equation reads smaller numbers only
 and all equations of one depth can be handled together. Weights and constants that no float holds exactly (a third, the
-sum of two biases) are stored as the nearest float; `duality` charges one rounding for each.
+sum of two biases) are stored as the nearest float; `duality` charges one rounding for each. Where that rounding is an
+underflow, which no relative charge covers, the network is refused.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from refcert.reference.equations import Affine, Equation, Nonlinear, Program, Variable
+from refcert.reference.errors import ReferenceInputError
 from refcert.reference.networks import Array
 from refcert.reference.rounding import to_float
 
@@ -115,7 +118,20 @@ def _equalities(affine: Sequence[Affine], number: dict[Variable, int]) -> tuple[
             weights[number[variable]] += Fraction(weight)
         rows += [k] * (len(weights) + 1)
         columns += [number[equation.variable], *weights]
-        values += [1.0, *(-to_float(weight) for weight in weights.values())]
-        constants.append(to_float(sum((Fraction(value) for value in equation.constants), Fraction(0))))
+        values += [1.0, *(-_stored(weight, equation.variable) for weight in weights.values())]
+        constants.append(
+            _stored(sum((Fraction(value) for value in equation.constants), Fraction(0)), equation.variable)
+        )
     shape = len(affine), len(number)
     return csr_array((values, (rows, columns)), shape=shape, dtype=np.float64), np.array(constants, dtype=np.float64)
+
+
+def _stored(value: Fraction, variable: Variable) -> float:
+    """The nearest float, off by at most one unit roundoff of itself. Raises ReferenceInputError where it underflows."""
+    nearest = to_float(value)
+    if abs(nearest) < sys.float_info.min and Fraction(nearest) != value:
+        raise ReferenceInputError(
+            f"{variable} has a weight or constant of {value.numerator / value.denominator!r}, which no float holds to "
+            "full accuracy; set it to zero or scale the network up"
+        )
+    return nearest
