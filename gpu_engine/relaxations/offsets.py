@@ -28,7 +28,7 @@ def largest(candidates: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Maximum:
     """The largest of several (value, v, z) triples, elementwise. NaN wins, so that it is seen later."""
     value, v, z = candidates[0]
     for other_value, other_v, other_z in candidates[1:]:
-        better = ~(other_value <= value)
+        better = ~(other_value <= value) & ~torch.isnan(value)
         value = torch.where(better, other_value, value)
         v = torch.where(better, other_v, v)
         z = torch.where(better, other_z, z)
@@ -37,7 +37,7 @@ def largest(candidates: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Maximum:
 
 def larger(first: CurveMaximum, second: CurveMaximum) -> CurveMaximum:
     """The larger of two, elementwise. NaN wins, so that it is seen later."""
-    better = ~(second.value <= first.value)
+    better = ~(second.value <= first.value) & ~torch.isnan(first.value)
     return CurveMaximum(torch.where(better, second.value, first.value), torch.where(better, second.at, first.at))
 
 

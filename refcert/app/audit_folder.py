@@ -2,7 +2,8 @@
 
 request.json                   what was asked, digest of the source, versions, seed
 planes/part-00000.npz          only of a function: the planes as it returned them
-verdicts/part-00000.parquet    one row per plane, in the same order; without a verdict where there is none yet
+verdicts/part-00000.parquet    one row per plane, in the same order; without a verdict where there is none yet; it says
+                               of which planes (app.plane_marks), and is refused with others
 summary.json                   what `--json` prints, without the planes; written last
 """
 
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from refcert.app import runs
-from refcert.app.audit_sources.source import Source
+from refcert.app.audit_sources.source import Part, Source
 from refcert.app.errors import InputError
-from refcert.app.storage import json_bytes, npz_bytes, read_json, write_file
+from refcert.app.plane_marks import mark_of
+from refcert.app.storage import DAMAGED, json_bytes, npz_bytes, read_json, write_file
 from refcert.app.verdict_files import answer_bytes, read_answers
 from refcert.audit.examine import Answer
-from refcert.audit.plane_table import PlaneTable, read_planes
+from refcert.audit.plane_table import PlaneTable, PlaneTableError, read_planes
 
 FORMAT: Final = "audit 1"
 _PACKAGES: Final = ("refcert", "numpy", "python-flint")
@@ -36,26 +38,42 @@ class AuditFolder:
     path: Path
     made: tuple[Path, ...] = ()
 
-    def planes(self, part: int) -> PlaneTable | None:
-        """The planes of a part that a function gave before; None: it was not asked for them yet."""
-        path = self._planes(part)
-        return read_planes(path) if path.is_file() else None
+    def planes(self, part: int, asked: Part) -> PlaneTable | None:
+        """The planes of a part that a function gave before; None: it was not asked for them yet.
 
-    def answers(self, part: int, planes: int) -> list[Answer | None]:
-        """What is known of a part's planes. Raises InputError if the file is damaged or has another length."""
-        path = self._verdicts(part)
+        Raises InputError if they are damaged, are not those of `asked`, or are gone while their verdicts are there:
+        the function may give others now.
+        """
+        path, verdicts = self._planes(part), self._verdicts(part)
+        remedy = f"delete it and {verdicts}, and run with --resume"
         if not path.is_file():
-            return [None] * planes
-        found = read_answers(path)
-        if len(found) != planes:
-            raise InputError(f"{path} has {len(found)} verdicts of {planes} planes; delete it and run with --resume")
+            if verdicts.is_file():
+                raise InputError(f"{verdicts} has verdicts, but their planes, {path}, are gone; {DAMAGED}")
+            return None
+        try:
+            found = read_planes(path)
+        except PlaneTableError as error:
+            raise InputError(f"{path} cannot be read ({_first_line(error)}); {remedy}") from error
+        difference = asked.differs(found)
+        if difference is not None:
+            raise InputError(f"{path} has {difference}; {remedy}")
         return found
 
-    def write(self, part: int, planes: PlaneTable | None, answers: Sequence[Answer | None]) -> None:
-        """Keep what is known of a part; planes: those of a function."""
-        if planes is not None and not self._planes(part).is_file():
+    def has_answers(self, part: int) -> bool:
+        """Whether something is known of a part's planes."""
+        return self._verdicts(part).is_file()
+
+    def answers(self, part: int, planes: PlaneTable) -> list[Answer | None]:
+        """What is known of a part's planes. Raises InputError if the file is damaged or is about other planes."""
+        if not self.has_answers(part):
+            return [None] * len(planes)
+        return read_answers(self._verdicts(part), mark_of(planes), DAMAGED)
+
+    def write(self, part: int, planes: PlaneTable, answers: Sequence[Answer | None], *, keep_planes: bool) -> None:
+        """Keep what is known of a part; keep_planes: those of a function, which nobody else keeps."""
+        if keep_planes and not self._planes(part).is_file():
             write_file(self._planes(part), npz_bytes(planes))
-        write_file(self._verdicts(part), answer_bytes(answers))
+        write_file(self._verdicts(part), answer_bytes(answers, mark_of(planes)))
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_file(self.path / "summary.json", json_bytes(summary))
@@ -74,6 +92,10 @@ class AuditFolder:
 
     def _verdicts(self, part: int) -> Path:
         return self.path / "verdicts" / f"part-{part:05d}.parquet"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_out(out: Path | None, resume: bool) -> None:

@@ -25,7 +25,8 @@ class AuditedTable:
     """Planes of one source file, of one part of a run, or of one family of boxes.
 
     judgements: one per row, None where it was not audited. ratios: with --tightness one per row, the plane's volume
-    over the least volume, NaN where there is no such number. unasked: planes that a function was not asked for.
+    over the least volume, NaN where there is no such number, nor one that float64 holds. unasked: planes that a
+    function was not asked for.
     """
 
     name: str
@@ -33,6 +34,10 @@ class AuditedTable:
     judgements: tuple[Judgement | None, ...]
     ratios: NDArray[np.float64] | None = None
     unasked: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ratios is not None:
+            object.__setattr__(self, "ratios", np.where(np.isfinite(self.ratios), self.ratios, np.nan))
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -47,7 +52,7 @@ class AuditedTable:
 class Example:
     """A refuted plane with a point as simple as could be found. number: of the plane in the whole report.
 
-    row: in its table; where: its origin in words; snippet: Python text that shows the violation with numpy alone.
+    row: in its table; where: its origin in words; snippet: Python text that shows the violation and stands by itself.
     """
 
     number: int

@@ -19,7 +19,7 @@ from refcert.app.audit_sources.source import Source
 from refcert.app.errors import OutputError
 from refcert.app.progress import Progress
 from refcert.audit.examine import Answer, Questions
-from refcert.audit.plane_audit import Auditor, AuditResult, Work
+from refcert.audit.plane_audit import Auditor, Work, result_of
 from refcert.audit.plane_table import PlaneTable, join
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import Status
@@ -98,6 +98,12 @@ class _Job:
         self.dirty: set[int] = set()  # parts that have planes or answers which are not in the folder yet
         self.auditor = Auditor(options.workers, options.questions)
         self.judged = 0
+        self.numbers: dict[str, list[int]] = {}  # of the parts, by their table's name
+        for number, part in enumerate(source.parts):
+            self.numbers.setdefault(part.name, []).append(number)
+        # Tables by their first part: how many of their parts are not finished, and the part of the run that they are.
+        self.open = {mine[0]: len(mine) for mine in self.numbers.values()}
+        self.run_parts = dict(zip(self.open, source.run_parts, strict=True)) if source.run is not None else {}
 
     def work(self, progress: Progress) -> float:
         """Audit; returns the wall time."""
@@ -132,12 +138,12 @@ class _Job:
         assert self.folder is not None
         first = 0
         for number, part in enumerate(self.source.parts):
-            answers = self.folder.answers(number, part.planes)
-            table = self.folder.planes(number) if self.source.live else None
-            if table is None and answers.count(None) < len(answers):
-                table = part.load()
+            if self.source.live:
+                table = self.folder.planes(number, part)
+            else:
+                table = part.load() if self.folder.has_answers(number) else None
             if table is not None:
-                self.works[number] = Work(table, first, answers)
+                self.works[number] = Work(table, first, self.folder.answers(number, table))
             first += part.planes
 
     def _waiting(self, numbers: dict[int, int]) -> Iterator[Work]:
@@ -163,19 +169,17 @@ class _Job:
         run = self.source.run
         if run is None:
             return
-        name = self.source.parts[number].name
-        mine = [self.works.get(k) for k, part in enumerate(self.source.parts) if part.name == name]
-        answers = [answer for work in mine if work is not None for answer in work.answers]
-        if None in mine or None in answers:
-            return
-        names = list(dict.fromkeys(part.name for part in self.source.parts))
-        verdicts = AuditResult(tuple(answer.judgement for answer in answers if answer is not None))
-        run.write_audit(self.source.run_parts[names.index(name)], verdicts)
+        mine = self.numbers[self.source.parts[number].name]
+        self.open[mine[0]] -= 1
+        if not self.open[mine[0]]:
+            works = [self.works[k] for k in mine]
+            verdicts = result_of(answer for work in works for answer in work.answers)
+            run.write_audit(self.run_parts[mine[0]], join([work.table for work in works]), verdicts)
 
     def _keep(self, number: int) -> None:
         work = self.works[number]
         if self.folder is not None and (self.source.live or work.left < len(work.table)):
-            self.folder.write(number, work.table if self.source.live else None, work.answers)
+            self.folder.write(number, work.table, work.answers, keep_planes=self.source.live)
 
     def report(self, asked: dict[str, Any], seconds: float) -> AuditReport:
         tables = self._tables()

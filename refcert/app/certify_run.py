@@ -32,6 +32,7 @@ from refcert.app.records import records
 from refcert.app.request import Request
 from refcert.app.samples import Samples, load_rows, samples_of
 from refcert.audit.plane_audit import Auditor, AuditResult
+from refcert.audit.plane_table import PlaneTable
 
 
 def open_model(source: str, structure: str | None = None, readout: str | None = None) -> RecurrentClassifier:
@@ -214,17 +215,27 @@ class _Job:
     def work(self, workers: int | None, progress: Progress) -> None:
         size = self.request.batch_size
         parts = range(-(-len(self.samples) // size))
-        done = set()
+        done: set[int] = set()
+        unaudited: list[int] = []
         if self.folder is not None:
             done = set(self.folder.finished_parts())
-            self.folder.samples()  # a damaged part shows now, not after hours of work
+            unaudited = self.folder.unaudited()  # a damaged part shows now, not after hours of work
         with contextlib.ExitStack() as stack:
             auditor = stack.enter_context(Auditor(workers)) if self.audit else None
+            if auditor is not None and self.folder is not None:
+                self._audit_kept(self.folder, unaudited, auditor, progress)
             left = [p for p in parts if p not in done]
             questions = sum(self._questions(self._of_part(p)) for p in left)
             tick = stack.enter_context(progress.task("certifying", questions, unit="questions"))
             for part in left:
                 self._part(part, auditor, tick, progress)
+
+    def _audit_kept(self, folder: runs.RunFolder, parts: list[int], auditor: Auditor, progress: Progress) -> None:
+        """The finished parts whose verdicts are gone, where their planes are kept; others count as not audited."""
+        for part in sorted(set(parts) & set(folder.plane_parts())):
+            planes = folder.planes(part)
+            with progress.task("auditing planes", len(planes), unit="planes") as tick:
+                folder.write_audit(part, planes, auditor.audit(planes, tick))
 
     def _of_part(self, part: int) -> Samples:
         size = self.request.batch_size
@@ -250,6 +261,8 @@ class _Job:
             row["seconds"] = seconds / len(rows)
         planes = collector.table() if collector is not None else None
         verdicts: AuditResult | None = None
+        if auditor is not None:
+            _check_covered(rows, planes)
         if auditor is not None and planes is not None:
             with progress.task("auditing planes", len(planes), unit="planes") as audit_tick:
                 verdicts = auditor.audit(planes, audit_tick)
@@ -257,7 +270,7 @@ class _Job:
                 self.counts[key] += number
         self.rows[part] = rows
         if self.folder is not None:
-            self.folder.write_part(part, rows, planes if self.keep_planes else None, verdicts)
+            self.folder.write_part(part, rows, planes, verdicts, keep_planes=self.keep_planes)
 
     def summary(self, asked: dict[str, Any]) -> dict[str, Any]:
         counts: dict[str, int] | None
@@ -278,6 +291,14 @@ class _Job:
                 result[key] = asked[key]
         result["samples"] = samples
         return result
+
+
+def _check_covered(rows: list[dict[str, Any]], planes: PlaneTable | None) -> None:
+    """Raise RuntimeError if a sample has bounds but no planes: an audit of the rest would say PROVED of too much."""
+    covered = set() if planes is None else set(np.unique(planes.origin["sample"]).tolist())
+    missing = [row["index"] for row in rows if row["margin"] is not None and row["index"] not in covered]
+    if missing:
+        raise RuntimeError(f"the engine gave bounds of sample {missing[0]}, but no planes to audit")
 
 
 def _outcome(request: Request, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from refcert.app.commands.demo import demo
 from refcert.app.commands.prove import prove
 from refcert.app.commands.report import report
 from refcert.app.commands.tightness import tightness
-from refcert.app.errors import ExitCode, InputError, OutputError
+from refcert.app.errors import ExitCode, InputError, Interrupted, OutputError
 
 # Threads of torch wait for each other by spinning for milliseconds, which stops them all as soon as the machine has
 # other work (thirty times slower, seen with two busy cores); sleeping at once halves the speed of an idle machine. Some
@@ -70,12 +70,8 @@ app.command()(compare)
 app.command()(tightness)
 
 
-class _Interrupted(SystemExit):
-    """Ctrl-C, past every handler of the command line library: each of its versions has another exit code for it."""
-
-
 def _interrupt(*_: object) -> None:
-    raise _Interrupted
+    raise Interrupted
 
 
 def main() -> None:
@@ -86,7 +82,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         app(standalone_mode=True)
-    except _Interrupted:
+    except Interrupted:
         _say("interrupted; what is finished stays in --out, and --resume continues it")
         sys.exit(_INTERRUPTED)
     except Exception as error:

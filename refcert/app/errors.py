@@ -23,3 +23,7 @@ class InputError(ValueError):
 
 class OutputError(OSError):
     """A result could not be written: disk full, no permission. What was finished before is kept."""
+
+
+class Interrupted(SystemExit):
+    """Ctrl-C, past every handler of the command line library: each of its versions has another exit code for it."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -214,34 +215,51 @@ def _planes(run: runs.RunFolder, request: Request, index: int) -> Columns:
     return {name: both[name][here].tolist() for name in COLUMNS}
 
 
-TITLES: Final = {
-    "back_substitution": "back-substitution, one pair",
-    "one_pair": "program, the same pair",
-    "boxes": "and boxes as constraints",
-    "several": "and all planes together",
-    "least_volume": "and least-volume planes",
-    "hull": "and every plane that helps",
-    "tightened": "the same on tightened boxes",
-    FOUND: "found by attack (no bound)",
+# Each stands by itself; short enough for a console of 80 columns, beside the numbers.
+NAMES: Final = {
+    "back_substitution": "one pair, substituted",
+    "one_pair": "one pair, as a program",
+    "boxes": "one pair and all boxes",
+    "several": "all planes and boxes",
+    "least_volume": "planes of least volume",
+    "hull": "every plane that helps",
+    "tightened": "every plane, tighter boxes",
+    FOUND: "found by an attack",
 }
+# So that no rung's own name is ever cut.
+_KEYS: Final = max(len(f"({name})") for name in NAMES)
 
 
 def print_ladder(console: Console, ladders: RunLadders) -> None:
-    """One table for each sample: the margin at every rung, what it gained, the certified gap, seconds."""
+    """One table for each sample: the margin at every rung, what it gained, the certified gap, seconds.
+
+    Bounds are marked >=, what an attack found <=.
+    """
     for sample in ladders.samples:
         question = sample.question
         at = "" if question.radius is None else f", radius {question.radius:.6g}"
-        console.print(f"sample {question.index}{at}: the run's margin {question.margin:.6g} ({ladders.relaxation})")
-        table = Table("relaxation", "margin >=", "gain", "gap", "programs", "seconds")
+        said = f"sample {question.index}{at}: the run's margin {question.margin:.6g} ({ladders.relaxation})"
+        console.print(said, soft_wrap=True)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1))
+        table.add_column("relaxation (rung)", min_width=_KEYS)
+        for head in ("margin", "gain", "gap", "programs", "seconds"):
+            table.add_column(head, justify="right", no_wrap=True)
         before: float | None = None
         for rung, margin in zip(sample.ladder.rungs, sample.margins, strict=True):
-            gain = "" if before is None else f"{margin - before:+.4g}"
-            gap = "-" if rung.name == FOUND else f"{rung.gap:.1e}"
-            table.add_row(TITLES[rung.name], f"{margin:.6g}", gain, gap, str(rung.programs), f"{rung.seconds:.2f}")
+            bound = rung.name != FOUND
+            table.add_row(
+                f"{NAMES[rung.name]}\n({rung.name})",
+                f"{'>=' if bound else '<='} {margin:.6g}",
+                f"{margin - before:+.4g}" if bound and before is not None else "",
+                f"{rung.gap:.1e}" if bound else "",
+                str(rung.programs) if bound else "",
+                f"{rung.seconds:.2f}",
+            )
             before = margin
         console.print(table)
         for rung in sample.ladder.rungs:
             if rung.note and rung.name != FOUND:
-                console.print(f"{TITLES[rung.name]}: {rung.note}", soft_wrap=True)
+                console.print(f"{rung.name}: {rung.note}", soft_wrap=True)
         if sample.ladder.moved:
             console.print(f"{sample.ladder.moved} planes did not hold on the boxes derived again and were moved")
+    console.print("each relaxation knows all that the ones above it know")

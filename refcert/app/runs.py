@@ -7,7 +7,8 @@
     summary.json              written last
 
 Each file is written under a temporary name and renamed. A part counts as finished when its results are there, and
-they are written after its planes and verdicts.
+they are written after its planes and verdicts. Verdicts and results say of which planes they are (app.plane_marks);
+verdicts of other planes than the part has are refused.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 import pyarrow as pa
 
 from refcert.app.errors import InputError, OutputError
+from refcert.app.plane_marks import PlanesMark, mark_in, mark_of
 from refcert.app.storage import (
     DAMAGED,
     NO_RUN,
@@ -32,12 +34,13 @@ from refcert.app.storage import (
     output_errors,
     parquet_bytes,
     read_json,
+    read_metadata,
     read_rows,
     write_file,
 )
 from refcert.app.verdict_files import read_answers, verdict_bytes
 from refcert.audit.plane_audit import AuditResult
-from refcert.audit.plane_table import PlaneTable, read_planes
+from refcert.audit.plane_table import PlaneTable, PlaneTableError, read_planes
 from refcert.kernel.claims import Status
 
 __all__ = [
@@ -96,27 +99,47 @@ class RunFolder:
     def parts_missing(self) -> int:
         """How many parts of the whole run are not finished."""
         count, size = self._sizes()
-        return -(-count // size) - len(self.finished_parts())
+        return len(set(range(-(-count // size))) - set(self.finished_parts()))
 
     def write_part(
-        self, part: int, rows: list[dict[str, Any]], planes: PlaneTable | None, audit: AuditResult | None
+        self,
+        part: int,
+        rows: list[dict[str, Any]],
+        planes: PlaneTable | None,
+        audit: AuditResult | None,
+        *,
+        keep_planes: bool = True,
     ) -> None:
-        """Write one finished part; its results last."""
-        if planes is not None:
+        """Write one finished part; its results last. planes: those behind the results, kept or not; None: none.
+
+        Raises ValueError if the verdicts are not those of the planes.
+        """
+        if audit is not None and planes is None:
+            raise ValueError("verdicts of no planes")
+        if planes is not None and keep_planes:
             write_file(self._part("planes", part, "npz"), npz_bytes(planes))
-        if audit is not None:
-            self.write_audit(part, audit)
+        if planes is not None and audit is not None:
+            self.write_audit(part, planes, audit)
+        else:  # of the part as it was before, should there be some
+            with output_errors(self._part("audit", part, "parquet")):
+                self._part("audit", part, "parquet").unlink(missing_ok=True)
         names = list(dict.fromkeys(name for row in rows for name in row))  # not every sample has every field
         # Types by name, not by value: a column that is null in one part and not in the next has one type.
         types = [_column_type(name, rows) for name in names]
         table = pa.table(
-            [pa.array([row.get(name) for row in rows], kind) for name, kind in zip(names, types, strict=True)], names
+            [pa.array([row.get(name) for row in rows], kind) for name, kind in zip(names, types, strict=True)],
+            names,
+            metadata=None if planes is None else mark_of(planes).metadata(),
         )
         write_file(self._part("results", part, "parquet"), parquet_bytes(table))
 
-    def write_audit(self, part: int, audit: AuditResult) -> None:
-        """Write the verdicts of one part's planes."""
-        write_file(self._part("audit", part, "parquet"), verdict_bytes(audit.verdicts))
+    def write_audit(self, part: int, planes: PlaneTable, audit: AuditResult) -> None:
+        """Write the verdicts of one part's planes; a file that has them already stays as it is."""
+        path, content = self._part("audit", part, "parquet"), verdict_bytes(audit.verdicts, mark_of(planes))
+        with output_errors(path):
+            same = path.is_file() and path.read_bytes() == content
+        if not same:
+            write_file(path, content)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         write_file(self.path / "summary.json", json_bytes(summary))
@@ -139,36 +162,76 @@ class RunFolder:
         return sorted(set(self._numbers("planes", "npz")) & set(self.finished_parts()))
 
     def planes(self, part: int) -> PlaneTable:
-        return read_planes(self._part("planes", part, "npz"))
+        """The planes that a part keeps. Raises InputError if they are damaged or not as many as there were."""
+        path, results = self._part("planes", part, "npz"), self._part("results", part, "parquet")
+        remedy = f"delete {results} and certify that part again with --resume"
+        try:
+            found = read_planes(path)
+        except PlaneTableError as error:
+            raise InputError(f"{error}; or {remedy}") from error
+        used = mark_in(read_metadata(results))
+        if used is not None and used.planes != len(found):
+            raise InputError(f"{path} has {len(found)} planes, its results rest on {used.planes}; {remedy}")
+        return found
 
     def audit(self, part: int) -> AuditResult | None:
-        """The stored verdicts of one part, None if it was not audited."""
+        """The stored verdicts of one part, None if it was not audited.
+
+        Raises InputError unless there is a verdict for every plane of the part, and these planes.
+        """
         path = self._part("audit", part, "parquet")
         if not path.is_file():
             return None
-        answers = read_answers(path)
+        remedy = "delete it and audit the run again, or certify with --resume"
+        planes = self._mark(part)
+        if planes is None:
+            raise InputError(f"{path} has verdicts, but nothing says which planes part {part} had; {remedy}")
+        answers = read_answers(path, planes, remedy)
         if None in answers:
-            raise InputError(f"{path} holds no verdicts of row {answers.index(None)}; delete it and audit again")
+            raise InputError(f"{path} holds no verdicts of row {answers.index(None)}; {remedy}")
         return AuditResult(tuple(answer.judgement for answer in answers if answer is not None))
 
+    def unaudited(self) -> list[int]:
+        """Numbers of the finished parts that have planes, kept or not, but no verdicts; raises as `audit`."""
+        _, size = self._sizes()
+        asked = {row["index"] // size for row in self.samples() if row["margin"] is not None}
+        return [
+            part
+            for part in self.finished_parts()
+            if self.audit(part) is None and (part in asked or self._mark(part) is not None)
+        ]
+
     def audit_summary(self) -> dict[str, int] | None:
-        """Counts over all finished parts, None if a part that has planes was not audited, or none was."""
-        parts = set(self._numbers("audit", "parquet")) & set(self.finished_parts())
-        if not parts or (set(self.plane_parts()) | self._parts_to_audit()) - parts:
+        """Counts over all finished parts, with `not_audited` if there are such planes.
+
+        None: the run was not asked for an audit, and none of its own has been made of all parts. Raises InputError as
+        `audit`, and where a run that was to be audited has neither verdicts nor a number of planes.
+        """
+        left = self.unaudited()
+        audited = set(self._numbers("audit", "parquet")) & set(self.finished_parts())
+        if not self.request.get("audit") and (left or not audited):
             return None
         counts = {status.lower(): 0 for status in Status}
-        for part in sorted(parts):
+        for part in sorted(audited):
             result = self.audit(part)
             for key, number in result.summary.items() if result is not None else ():
                 counts[key] += number
+        if left:
+            counts["not_audited"] = sum(map(self._unaudited_planes, left))
         return counts
 
-    def _parts_to_audit(self) -> set[int]:
-        """The finished parts that were to be audited: those with a sample that had a question."""
-        if not self.request.get("audit"):
-            return set()
-        _, size = self._sizes()
-        return {row["index"] // size for row in self.samples() if row["margin"] is not None}
+    def _unaudited_planes(self, part: int) -> int:
+        planes = self._mark(part)
+        if planes is None:
+            path = self._part("results", part, "parquet")
+            raise InputError(f"{path} does not say on which planes it rests, which were not audited; {DAMAGED}")
+        return planes.planes
+
+    def _mark(self, part: int) -> PlanesMark | None:
+        """Of the planes in the part's file; where they are not kept, of those that its results rest on."""
+        if self._part("planes", part, "npz").is_file():
+            return mark_of(self.planes(part))
+        return mark_in(read_metadata(self._part("results", part, "parquet")))
 
     def _numbers(self, folder: str, suffix: str) -> list[int]:
         found = (_PART.fullmatch(path.name) for path in (self.path / folder).glob(f"part-*.{suffix}"))

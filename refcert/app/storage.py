@@ -41,7 +41,12 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing."""
+    """Write a whole file or nothing. A link keeps its place; pipes and devices are written to, never replaced."""
+    if path.exists() and not path.is_file():
+        with output_errors(path), path.open("wb") as pipe:
+            pipe.write(content)
+        return
+    path = path.resolve()
     temporary = path.with_name(path.name + ".partial")
     with output_errors(path):
         try:
@@ -87,10 +92,23 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 def read_rows(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
     """The rows of a Parquet file. Raises InputError if it is damaged; checksums tell."""
-    try:
+    with _damaged(path):
         table = pq.read_table(path, schema=schema, page_checksum_verification=True)
         rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def read_metadata(path: Path) -> dict[bytes, bytes] | None:
+    """What a Parquet file says of itself beside its rows. Raises InputError if it is damaged."""
+    with _damaged(path):
+        found: dict[bytes, bytes] | None = pq.read_schema(path).metadata
+    return found
+
+
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise InputError(f"{path} cannot be read ({reason}); {DAMAGED}") from error
-    return rows

@@ -50,6 +50,8 @@ def print_certify(console: Console, summary: dict[str, Any]) -> None:
     console.print("; ".join(parts), soft_wrap=True)
     if "planes" in summary:
         console.print("planes: " + _counts(summary["planes"]), soft_wrap=True)
+        if summary["planes"].get("not_audited"):
+            console.print("NOT AUDITED: the run keeps neither planes nor verdicts; certify again into another --out")
 
 
 def print_demo(console: Console, summary: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from refcert.audit.hunting.excess import Excess, Found, box_of, confirm, confirmed_violation
+from refcert.audit.hunting.excess import Excess, Found, box_of, confirm, confirmed_violation, surely_not_beyond
 from refcert.audit.hunting.hunt import Axis, Hunt, Point, in_last_place, worst_confirmed
 from refcert.audit.hunting.polish import polish
 from refcert.audit.snippet import snippet
@@ -38,12 +38,15 @@ MOST_DIGITS: Final = 17
 def minimise(claim: PlaneClaim, judgement: Judgement) -> Judgement:
     """The same judgement at a simpler point, where one is confirmed; unchanged if it is not REFUTED.
 
-    Raises ValueError for a REFUTED judgement whose point is not certainly beyond the plane.
+    Unchanged, too, where its point cannot be confirmed again. Raises ValueError for a REFUTED judgement whose point is
+    certainly not beyond the plane.
     """
     if judgement.status is not Status.REFUTED or judgement.point is None:
         return judgement
     known = confirmed_violation(claim, *_parts(judgement))
     if known is None:
+        if not surely_not_beyond(claim, *_parts(judgement)):
+            return judgement
         raise ValueError(
             f"point {judgement.point!r} is not beyond the plane {claim!r}; give the judgement of this claim"
         )

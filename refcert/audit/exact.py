@@ -6,6 +6,7 @@ conversion. So a plane of a float32 engine is judged as the plane that the engin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,19 @@ def exact_float64(values: NDArray[Any]) -> NDArray[np.float64]:
         row = int(rounded[0])
         raise InexactError(f"{values[row]!s} is no float64 value, it would be rounded; give float64", row)
     return found
+
+
+def check_same(numbers: Sequence[Any], values: NDArray[Any]) -> None:
+    """Raise InexactError for the first of the numbers (count,) that became another value in the array of them.
+
+    What is no number passes: the array says so by its dtype.
+    """
+    if values.dtype.kind not in "fiu":
+        return
+    for row, (number, value) in enumerate(zip(numbers, values, strict=True)):
+        plain = number.item() if hasattr(number, "item") else number
+        if _differs(plain, value.item()):
+            raise InexactError(f"{plain!s} became {value!s} among the others; give an array of float64", row)
 
 
 def _differs(value: Any, converted: float) -> bool:

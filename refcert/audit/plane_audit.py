@@ -76,8 +76,11 @@ class Work:
             raise ValueError(f"{len(self.answers)} answers for {len(table)} planes")
         self.left = self.answers.count(None)
 
-    def put(self, row: int, answers: list[Answer]) -> None:
-        """The answers of the planes from `row` on, which had none."""
+    def put(self, row: int, answers: list[Answer], planes: int) -> None:
+        """The answers of so many planes from `row` on, which had none; RuntimeError unless it is one for each."""
+        before = self.answers[row : row + planes]
+        if len(answers) != planes or before != [None] * planes or None in answers:
+            raise RuntimeError(f"{len(answers)} answers for the {planes} planes without answer from row {row} on")
         self.answers[row : row + len(answers)] = answers
         self.left -= len(answers)
 
@@ -137,7 +140,7 @@ class Auditor:
         """
         for block, answers in self.pool.results(self._blocks(works, limit, out_of_time)):
             work, start = block.owner
-            work.put(start, answers)
+            work.put(start, answers, len(block.rows))
             if progress is not None:
                 progress(len(answers))
             if not work.left:
@@ -155,11 +158,24 @@ class Auditor:
                 yield block._replace(rows=rows)
 
     def audit(self, planes: PlaneTable, progress: Callable[[int], None] | None = None) -> AuditResult:
-        """Audit all planes; progress is called with the number of planes that finished."""
+        """Audit all planes; progress is called with the number of planes that finished.
+
+        Raises RuntimeError if a plane came back without answer.
+        """
         work = Work(planes, 0)
         for _ in self.stream([work], progress):
             pass
-        return AuditResult(tuple(answer.judgement for answer in work.answers if answer is not None))
+        return result_of(work.answers)
+
+
+def result_of(answers: Iterable[Answer | None]) -> AuditResult:
+    """The verdicts of planes that all have one. RuntimeError if one has none: it would vanish from the counts."""
+    verdicts: list[Judgement] = []
+    for row, answer in enumerate(answers):
+        if answer is None:
+            raise RuntimeError(f"plane {row} was not audited")
+        verdicts.append(answer.judgement)
+    return AuditResult(tuple(verdicts))
 
 
 def _examine(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tokenize
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ COLUMNS: Final = ("kind", "side", *NUMBERS)
 # Where a plane comes from: the sample's index in the data, layer, frame, unit and the product's name.
 ORIGIN: Final = ("sample", "layer", "t", "unit", "product")
 
+_OF_Z: Final = ("lower_z", "upper_z", "slope_z")
 _PRODUCTS: Final = ("sigmoid_times_tanh", "sigmoid_times_identity")
 
 Column = NDArray[Any]
@@ -47,7 +49,8 @@ class PlaneTableError(ValueError):
 class PlaneTable:
     """Columns of equal length; validated, so every row is a claim. origin: some of `ORIGIN`.
 
-    Numbers are kept as float64 copies of the same values. Raises PlaneTableError with column and row.
+    Numbers are kept as float64 copies of the same values; those of a z that does not matter are 0.0, whatever was
+    given. Raises PlaneTableError with column and row.
     """
 
     columns: Mapping[str, Column]
@@ -61,6 +64,9 @@ class PlaneTable:
         )
         object.__setattr__(self, "columns", {name: self.columns[name] for name in ("kind", "side")} | numbers)
         _check_values(self.columns)
+        product = np.isin(self.columns["kind"], _PRODUCTS)
+        for name in _OF_Z:
+            numbers[name][~product] = 0.0
 
     def __len__(self) -> int:
         return len(self.columns["offset"])
@@ -157,6 +163,9 @@ def read_planes(path: Path) -> PlaneTable:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise PlaneTableError(f"{path}: a single array; give an .npz file with named columns")
+            twice = [name for name, number in Counter(archive.files).items() if number > 1]
+            if twice:
+                raise PlaneTableError(f"{path}: column {twice[0]!r} is there twice; give each once")
             columns = {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         if isinstance(error, PlaneTableError):

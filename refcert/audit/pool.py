@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -80,41 +80,44 @@ class Pool(Generic[T]):
                     block = next(blocks)
                 except StopIteration:
                     more = False
-                except Exception as error:  # of the iterable: what is out comes back first
-                    failure, more = error, False
+                except Exception as broken:  # of the iterable: what is out comes back first
+                    failure, more = broken, False
                 else:
                     out[self._submit(block)] = block
             if not out:
                 break
             done, _ = wait(out, return_when=FIRST_COMPLETED)
-            lost = []
-            for future in done:
-                block = out.pop(future)
-                try:
-                    yield block, future.result()
-                except BrokenProcessPool:
-                    lost.append(block)
-                except Exception as error:  # of the work
-                    failure, more = failure or error, False
+            found, lost, error = _sorted_out([(out.pop(future), future) for future in done])
+            yield from found
             if lost:
-                yield from self._again(lost, out)
+                # A process died: its pool goes, and whatever was out is done alone.
+                wait(out)
+                found, more_lost, later = _sorted_out([(block, future) for future, block in out.items()])
+                out.clear()
+                if self._shared is not None:
+                    self._shared.shutdown()
+                    self._shared = None
+                yield from found
+                again = yield from self._again(lost + more_lost)
+                error = error or later or again
+            if error is not None:
+                failure, more = failure or error, False
         if failure is not None:
             raise failure
 
-    def _again(self, lost: list[Block], out: dict[Future[list[T]], Block]) -> Iterator[tuple[Block, list[T]]]:
-        """A process died: its pool goes, and whatever was out is done alone."""
-        for future, block in list(out.items()):
-            wait([future])
-            del out[future]
-            if isinstance(future.exception(), BrokenProcessPool):
-                lost.append(block)
-            else:
-                yield block, future.result()
-        if self._shared is not None:
-            self._shared.shutdown()
-            self._shared = None
+    def _again(self, lost: list[Block]) -> Generator[tuple[Block, list[T]], None, Exception | None]:
+        """The blocks one by one in a process of their own. Returns the first exception of the work, if there is one."""
+        failure: Exception | None = None
         for block in sorted(lost, key=lambda block: block.first):
-            yield block, self._alone(block.rows, block.first)
+            try:
+                results = self._alone(block.rows, block.first)
+            except WorkerError as error:  # there are no processes for the others either
+                return failure or error
+            except Exception as error:
+                failure = failure or error
+            else:
+                yield block, results
+        return failure
 
     def _submit(self, block: Block) -> Future[list[T]]:
         with contextlib.suppress(BrokenProcessPool):
@@ -132,6 +135,8 @@ class Pool(Generic[T]):
             try:
                 self._single.submit(os.getpid).result()
             except BrokenProcessPool as error:
+                self._single.shutdown()
+                self._single = None
                 raise WorkerError(
                     "the processes of the audit die before they do anything (does the main module start the audit "
                     "when it is imported? is there memory?); give --workers 1"
@@ -145,6 +150,23 @@ class Pool(Generic[T]):
             return [self._given_up()]
         half = len(rows) // 2
         return self._alone(rows[:half], first) + self._alone(rows[half:], first + half)
+
+
+def _sorted_out(
+    done: list[tuple[Block, Future[list[T]]]],
+) -> tuple[list[tuple[Block, list[T]]], list[Block], Exception | None]:
+    """Of blocks that came back: those with results, those whose process died, the first exception of the work."""
+    found: list[tuple[Block, list[T]]] = []
+    lost: list[Block] = []
+    failure: Exception | None = None
+    for block, future in done:
+        try:
+            found.append((block, future.result()))
+        except BrokenProcessPool:
+            lost.append(block)
+        except Exception as error:
+            failure = failure or error
+    return found, lost, failure
 
 
 def _processes(count: int) -> ProcessPoolExecutor:

@@ -6,19 +6,23 @@ Method card
     Idea       Evaluated in float64, each of the few terms is wrong by some units in the last place. Where the violation
                is well above that, numpy says so. Elsewhere Python's decimal module computes with the exact values
                of the floats (Decimal(float) is exact), with as many digits as ball arithmetic needed bits to know
-               the sign, and more.
+               the sign, and more. Where the surface is too close to a limit for that: `snippet_limits`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from flint import arb
 
-from refcert.audit.hunting.excess import PRECISIONS, PRODUCTS, ball_excess
+from refcert.audit.hunting.excess import PRECISIONS, PRODUCTS, ball_excess, surely_not_beyond
+from refcert.audit.hunting.saturated import saturated_excess
+from refcert.audit.snippet_limits import EXACT_DIGITS, LEAST_EXPONENT, limit_of
+from refcert.audit.snippet_limits import FUNCTIONS as LIMIT_FUNCTIONS
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.ball import precision, surely_positive
 from refcert.kernel.claims import PlaneClaim, Status
@@ -29,6 +33,8 @@ RESOLVED: Final = 64.0
 UNIT: Final = 2.0**-53
 # Decimal digits beyond those that the ball's precision and the size of the violation ask for.
 GUARD_DIGITS: Final = 30
+# Excesses with a decimal logarithm below this are shown by the distance from a limit, where the plane is at one.
+NEAR_A_LIMIT: Final = -600.0
 
 _NUMPY: Final = {
     "sigmoid_times_tanh": "sigmoid(v) * np.tanh(z)",
@@ -53,11 +59,17 @@ _DECIMAL_FUNCTIONS: Final = {
 
 
 def snippet(claim: PlaneClaim, judgement: Judgement) -> str:
-    """The source, ending in a newline. Raises ValueError unless the judgement is REFUTED at a point of this claim."""
+    """The source, ending in a newline; comments alone where ball arithmetic cannot confirm the violation again.
+
+    Raises ValueError unless the judgement is REFUTED at a point that may be beyond this claim's plane.
+    """
     if judgement.status is not Status.REFUTED or judgement.point is None:
         raise ValueError(f"the judgement is {judgement.status!s} with point {judgement.point!r}; give a REFUTED one")
     v, z = (judgement.point[0], *judgement.rest[0]), (judgement.point[1], *judgement.rest[1])
-    bits, size = _decided(claim, v, z)
+    decided = _decided(claim, v, z, ball_excess)
+    if decided is None or (decided[1] < NEAR_A_LIMIT and limit_of(claim, v, z) is not None):
+        return _near_a_limit(claim, v, z)
+    bits, size = decided
     digits = math.ceil(bits * math.log10(2.0) + max(0.0, -size)) + GUARD_DIGITS
     lost = _lost_in_rounding(claim, v[0], z[0])
     if any(judgement.rest):
@@ -65,7 +77,8 @@ def snippet(claim: PlaneClaim, judgement: Judgement) -> str:
     elif size <= math.log10(lost):
         why = f"float64 cannot show an excess of about 1e{math.floor(size)}: it rounds off about {lost:.0e} here."
     else:
-        return _source(claim, v, z, ["import numpy as np"], _NUMPY[claim.kind], _NUMPY_FUNCTIONS, "{!r}", ".17g")
+        head = ["import numpy as np"]
+        return _source(claim, v, z, head, _NUMPY_FUNCTIONS, [f"surface = {_NUMPY[claim.kind]}"], "{!r}", ".17g")
     head = [
         f"# {why}",
         "# So: decimals with enough digits. Decimal(x) is the exact value of the float x.",
@@ -73,17 +86,55 @@ def snippet(claim: PlaneClaim, judgement: Judgement) -> str:
         "",
         f"getcontext().prec = {digits}",
     ]
-    return _source(claim, v, z, head, _DECIMAL[claim.kind], _DECIMAL_FUNCTIONS, "Decimal({!r})", ".40g")
+    surface = [f"surface = {_DECIMAL[claim.kind]}"]
+    return _source(claim, v, z, head, _DECIMAL_FUNCTIONS, surface, "Decimal({!r})", ".40g")
 
 
-def _decided(claim: PlaneClaim, v: Sequence[float], z: Sequence[float]) -> tuple[int, float]:
+def _near_a_limit(claim: PlaneClaim, v: Sequence[float], z: Sequence[float]) -> str:
+    """The source for a point whose excess cancels at every precision in the plain order of operations."""
+    decided, limit = _decided(claim, v, z, saturated_excess), limit_of(claim, v, z)
+    if decided is None or limit is None:
+        if surely_not_beyond(claim, v, z):
+            raise ValueError(f"point {v!r}, {z!r} is not beyond the plane {claim!r}; give the judgement of this claim")
+        return (
+            f"# A point at which the {claim.side} plane of {claim.kind} fails: v = {v!r}, z = {z!r}.\n"
+            "# There is nothing to run: the violation is too small to be computed again at this point.\n"
+        )
+    _, size = decided
+    more = ", localcontext" if size > LEAST_EXPONENT else ""
+    head = [
+        f"# The excess is about 10^{size:.17g}: surface - plane would cancel, as the surface is that close to a limit",
+        "# at which the plane is. So: the distance from the limit. Decimal(x) is the exact value of the float x.",
+        f"from decimal import MAX_EMAX, MIN_EMIN, Decimal, getcontext{more}",
+        "",
+        "context = getcontext()",
+        f"context.prec, context.Emax, context.Emin = {EXACT_DIGITS}, MAX_EMAX, MIN_EMIN",
+    ]
+    number = limit.text if limit.text == "z" else f"Decimal({limit.text})"
+    lines = [f"limit = {number}  # {limit.why}"]
+    lower = claim.side == "lower"
+    if size > LEAST_EXPONENT:
+        lines += [f"distance = {limit.distance}", f"surface = limit {'-' if lower else '+'} distance"]
+        excess = f"({'plane - limit' if lower else 'limit - plane'}) + distance"
+        return _source(claim, v, z, head, LIMIT_FUNCTIONS, lines, "Decimal({!r})", ".40g", excess)
+    head[1] = "# at which the plane is. No decimal is as small as this distance, so it is left out of the excess."
+    between = "plane - limit" if lower else "limit - plane"
+    return _source(claim, v, z, head, {}, lines, "Decimal({!r})", ".40g", between, reached=True)
+
+
+def _decided(
+    claim: PlaneClaim,
+    v: Sequence[float],
+    z: Sequence[float],
+    value: Callable[[PlaneClaim, Sequence[float], Sequence[float]], arb],
+) -> tuple[int, float] | None:
     """The precision at which the point is certainly beyond the plane, and the violation's decimal logarithm."""
     for bits in PRECISIONS:
         with precision(bits):
-            excess = ball_excess(claim, v, z)
+            excess = value(claim, v, z)
             if surely_positive(excess):
                 return bits, float((excess.mid().log() / math.log(10.0)).mid())
-    raise ValueError(f"point {v!r}, {z!r} is not beyond the plane {claim!r}; give the judgement of this claim")
+    return None
 
 
 def _lost_in_rounding(claim: PlaneClaim, v: float, z: float) -> float:
@@ -100,16 +151,22 @@ def _source(
     v: Sequence[float],
     z: Sequence[float],
     head: list[str],
-    surface: str,
     functions: dict[str, str],
+    surface: list[str],
     number: str,
     width: str,
+    excess: str = "",
+    reached: bool = False,
 ) -> str:
+    """surface: lines that compute it; excess: how, if not as the plain difference; reached: the excess may be 0, as
+    the surface does not reach its limit, and is not computed itself.
+    """
     axes = [("v", v, claim.lower_v, claim.upper_v, claim.slope_v)]
     if claim.kind in PRODUCTS:
         axes.append(("z", z, claim.lower_z, claim.upper_z, claim.slope_z))
     lines = [f"# A point at which the {claim.side} plane of {claim.kind} fails.", *head, ""]
-    defined = [text for name, text in functions.items() if re.search(rf"\b(?<!\.){re.escape(name)}", surface)]
+    used = "\n".join(line.partition("#")[0] for line in surface)
+    defined = [text for name, text in functions.items() if re.search(rf"\b(?<!\.){re.escape(name)}", used)]
     for text in defined:
         lines += ["", text, ""]
     lines += [""] * bool(defined)
@@ -117,11 +174,11 @@ def _source(
         lines.append(f"{name} = {' + '.join(number.format(x) for x in parts)}")
         lines.append(f"assert {number.format(low)} <= {name} <= {number.format(high)}  # the box")
     terms = [f"{number.format(slope)} * {name}" for name, _, _, _, slope in axes]
-    lines += [
-        f"surface = {surface}",
-        f"plane = {' + '.join(terms)} + {number.format(claim.offset)}",
-        f"excess = {'surface - plane' if claim.side == 'upper' else 'plane - surface'}",
-        *(f'print(f"{name:<7} {{{name}:{width}}}")' for name in ("surface", "plane", "excess")),
-        "assert excess > 0",
-    ]
+    difference = "surface - plane" if claim.side == "upper" else "plane - surface"
+    lines += [*surface, f"plane = {' + '.join(terms)} + {number.format(claim.offset)}"]
+    shown = ("limit", "plane") if reached else ("surface", "plane", "excess")
+    lines += [] if reached else [f"excess = {excess or difference}"]
+    lines += [f'print(f"{name:<7} {{{name}:{width}}}")' for name in shown]
+    asserted = f"{excess} >= 0  # and the surface does not reach its limit" if reached else "excess > 0"
+    lines.append(f"assert {asserted}")
     return "\n".join(lines) + "\n"

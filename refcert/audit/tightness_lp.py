@@ -11,8 +11,8 @@ Method card
                ball arithmetic (`tightness.means`).
     Gap        relative to the least volume itself, which is of second order in the widths of the box: relative to f,
                any plane over a thin box would look optimal.
-    Left out   boxes without area, straight surfaces, optima that are not resolved, planes that are refuted; each is
-               counted with its reason.
+    Left out   boxes without area, straight surfaces, optima that are not resolved, planes that are refuted, ratios
+               above every float64; each is counted with its reason.
     Shapes     one entry a plane (planes,).
     Test       tests/audit/test_tightness*.py; lemmas `least_volume_plane`, `least_volume_gap`.
 """
@@ -132,6 +132,8 @@ def volume_ratios(
                 _write(result, row, optimum, FloatPlane(*(float(columns[name][row]) for name in FloatPlane._fields)))
                 if result.ratio[row] < 1 or (sound is not None and not sound[row]):
                     result.why[row], result.ratio[row] = Why.REFUTED.value, math.nan
+                elif not math.isfinite(result.ratio[row]):
+                    result.why[row], result.ratio[row] = Why.OVERFLOW.value, math.nan
         if progress is not None:
             progress(len(rows))
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refcert.app import runs
 from refcert.app.audit_sources.files import read_table
 from refcert.app.errors import ExitCode
-from refcert.audit.plane_table import COLUMNS, PlaneTableError
+from refcert.audit.plane_table import COLUMNS, PlaneTable, PlaneTableError
 from tests.app.audit_files import SOUND, UNSOUND, audit, columns, save
+from tests.app.made_runs import said, sample
 
 
 @pytest.fixture(autouse=True)
@@ -216,12 +218,68 @@ def test_what_is_wrong_in_a_directory_is_named_with_its_file(here):
     assert "have 0 planes" in audit("e").message
 
 
+def made_run(path, samples, *, keep_planes=True):
+    """The folder of a run of four samples, two a part; of so many samples there are results."""
+    run = runs.create(path, said(count=4, batch_size=2))
+    for part in range(samples // 2):
+        own = [2 * part, 2 * part + 1]
+        planes = PlaneTable(columns([SOUND] * 2), {"sample": np.array(own)})
+        run.write_part(part, [sample(k, certified=True) for k in own], planes, None, keep_planes=keep_planes)
+    return run
+
+
 def test_results_of_a_run_in_a_directory_are_no_planes(here):
-    save(here / "d" / "run" / "planes" / "part-00000.npz", [SOUND])
-    (here / "d" / "run" / "request.json").write_text(json.dumps({"format": 1}))
-    (here / "d" / "run" / "results").mkdir()
-    pq.write_table(pa.table({"index": [0]}), here / "d" / "run" / "results" / "part-00000.parquet")
-    assert [t["name"] for t in audit("d", "--json").json["tables"]] == ["run/planes/part-00000.npz"]
+    made_run(here / "d" / "run", 4)
+    save(here / "d" / "z.npz", [SOUND])
+    found = audit("d", "--json").json
+    names = ["run/planes/part-00000.npz", "run/planes/part-00001.npz", "z.npz"]
+    assert [(t["name"], t["planes"]) for t in found["tables"]] == list(zip(names, (2, 2, 1), strict=True))
+    assert found["parts_missing"] == 0
+
+
+def test_a_run_in_a_directory_without_its_planes_is_refused(here):
+    """Regression: such a run counted as nothing, and the rest was PROVED."""
+    save(here / "d" / "a.npz", [SOUND])
+    made_run(here / "d" / "deep" / "kept-none", 4, keep_planes=False)
+    message = audit("d").message
+    assert "kept-none keeps no planes; certify again without --no-planes" in message
+    shutil.rmtree(here / "d" / "deep")
+    lost = made_run(here / "d" / "lost", 4)
+    (lost.path / "planes" / "part-00001.npz").unlink()
+    result = audit("d")
+    assert result.code == ExitCode.BAD_INPUT
+    assert "lost" in result.message
+    shutil.rmtree(lost.path)
+    made_run(here / "d" / "begun", 0)
+    assert "begun has no finished part yet" in audit("d").message
+    (here / "d" / "begun" / "request.json").write_text("{")
+    assert audit("d").code == ExitCode.BAD_INPUT
+
+
+def test_an_unfinished_run_in_a_directory_is_said(here):
+    save(here / "d" / "a.npz", [SOUND])
+    made_run(here / "d" / "run", 2)
+    assert audit("d", "--json").json["parts_missing"] == 1
+    assert "The run is not finished: 1 part" in audit("d").out
+
+
+def test_the_folder_of_an_audit_in_a_directory_is_left_out(here):
+    save(here / "d" / "a.npz", [SOUND, SOUND])
+    assert audit("d", "--out", "d/kept", "--budget-planes", 1).code == ExitCode.UNDECIDED
+    assert audit("d", "--out", "d/kept", "--resume").code == ExitCode.OK
+    assert [t["name"] for t in audit("d", "--json").json["tables"]] == ["a.npz"]
+
+
+def test_links_do_not_multiply_planes(here):
+    """Regression: a link to its own folder gave every plane forty times."""
+    save(here / "d" / "deep" / "a.npz", [SOUND])
+    save(here / "outside.npz", [SOUND])
+    save(here / "elsewhere" / "b.npz", [SOUND])
+    links = {"d/loop": ".", "d/deep/up": "..", "d/deep/out": "../..", "d/A": "deep", "d/more": "../elsewhere"}
+    for link, target in links.items():
+        (here / link).symlink_to(target)
+    assert [t["name"] for t in audit("d", "--json").json["tables"]] == ["deep/a.npz", "more/b.npz"]
+    assert [t["name"] for t in audit("d/more", "--json").json["tables"]] == ["b.npz"]
 
 
 def test_options_of_functions_do_not_go_with_files(here):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -212,6 +213,10 @@ RESULTS = {
         "upper = (*upper[:2], np.array([0, 0, 2**53 + 1]))",
         "offset of the upper planes, row 2, 9007199254740993 is no float64 value",
     ),
+    "rounded in a list": (
+        "upper = (*upper[:2], [1e9 + 0.5, 2, 2**53 + 1])",
+        "offset of the upper planes, row 2, 9007199254740993 became 9007199254740992.0 among the others; give an array",
+    ),
 }
 
 
@@ -262,8 +267,62 @@ def test_exceptions_are_shown_with_the_box_that_caused_them(here):
     assert f"lower_z = {bad!r}" in message
     many = faulty(here, "if len(box[0]) > 2: raise MemoryError('too many')")
     assert "rows 0 to 2 (all 3 boxes together): the function raised MemoryError" in refused(many)
-    leaves = faulty(here, "raise SystemExit(0)")
-    assert "the function raised SystemExit" in refused(leaves)
+
+
+# Ways in which a function may end a process that says nothing then.
+LEAVING = {
+    "SystemExit": "raise SystemExit(0)",
+    "SystemExit (": "sys.exit()",
+    "Own": "class Own(SystemExit): pass\n    raise Own(0)",
+    "KeyboardInterrupt": "raise KeyboardInterrupt",
+    "GeneratorExit": "raise GeneratorExit",
+    "Odd": "class Odd(BaseException): pass\n    raise Odd",
+    "os._exit(0)": "os._exit(0)",
+    "os._exit(3)": "leave(3)",
+}
+
+
+@pytest.mark.parametrize("words", LEAVING)
+def test_a_function_that_leaves_does_not_end_refcert(here, words):
+    """Regression: os._exit(0) was exit code 0 without a word, as if all planes were proved."""
+    body = f"""
+import os
+import sys
+from os import _exit as leave
+
+
+def faulty(*box):
+    {LEAVING[words]}
+"""
+    before = os._exit
+    message = refused(engine(here, body))
+    assert "the function raised " in message
+    assert words in message
+    assert os._exit is before
+
+
+def test_a_module_that_leaves_does_not_end_refcert(here):
+    for number, line in enumerate(("raise KeyboardInterrupt", "import os; os._exit(0)", "raise GeneratorExit")):
+        (here / f"leaving{number}.py").write_text(line + "\n")
+        message = refused(f"leaving{number}:planes")
+        assert f"importing leaving{number} raised " in message
+        assert "guard it with __name__" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes by fork here")
+def test_processes_of_a_function_may_end_as_they_like(here):
+    body = """
+import os
+
+
+def faulty(*box):
+    child = os.fork()
+    if not child:
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    return planes(*box)
+"""
+    assert audit(engine(here, body), *FEW).code == ExitCode.OK
 
 
 def test_planes_are_copied_before_the_next_call(here):

@@ -2,17 +2,22 @@
 
 import html
 import math
+import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from refcert.app.errors import InputError
+from refcert.app.audit_report import AuditedTable
+from refcert.app.errors import InputError, OutputError
 from refcert.app.report.audit_page import audit_page
-from refcert.app.report.audit_plots import LOOSEST, shown_planes, write_plots
+from refcert.app.report.audit_plots import LOOSEST, check_plot_target, shown_planes, write_plots
 from refcert.app.report.audit_view import PICTURED, SHOWN, view_of
 from refcert.app.report.plane_choice import gaps_at_centres
 from refcert.app.report.plane_svg import picture_plane
+from refcert.audit.verdicts import Judgement, Method
+from refcert.kernel.claims import Status
 from tests.app.made_audits import IDENTITY, TANH, audited, plane, report, table
 from tests.app.page_reader import Page
 
@@ -159,6 +164,55 @@ def test_planes_without_a_verdict_are_not_green():
     assert "not all were audited" in page.said
     assert "2 of 3 have no verdict" in page.inner["not-audited"]
     assert "every plane is proved" not in page.said
+    assert page.values["unjudged"] == [2]
+    assert page.values["undecided"] == [0]
+    assert [attrs["class"] for _, attrs in page.tags if attrs.get("class", "").startswith("tile ")] == [
+        "tile not-audited",
+        "tile not-audited",
+    ]
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_resume_is_named_only_where_there_is_a_folder(resumable):
+    page = Page(audit_page(report(audited("a", GOOD, skip=2)), resumable=resumable))
+    assert ("--resume" in page.inner["not-audited"]) == resumable
+
+
+def test_no_tightness_where_it_was_not_asked_for(proved, refuted):
+    page = Page(audit_page(proved))
+    links = [attrs["href"].removeprefix("#") for tag, attrs in page.tags if tag == "a" and "href" in attrs]
+    assert "proved-planes" in links
+    assert "tightness" not in page.ids
+    assert set(links) <= set(page.ids)
+    page = Page(audit_page(refuted))
+    assert "tightness" in page.ids
+    assert "proved-planes" not in page.ids
+
+
+def test_the_head_names_products_only_where_there_are_some(proved, refuted):
+    assert "Product, side, nonlinearity" in Page(audit_page(proved)).said
+    assert "Product" not in Page(audit_page(refuted)).said
+    assert "Side, nonlinearity" in Page(audit_page(refuted)).said
+
+
+def test_methods_have_the_names_of_the_json(proved):
+    found = [Judgement(Status.PROVED, "", 128, method=method) for method in Method]
+    made = report(AuditedTable("a", table(GOOD), tuple(found)), request={"cross_check": True})
+    page = Page(audit_page(made))
+    for method in Method:
+        assert f"{method.value} 1 (" in page.said
+    assert "3 judged by both methods, no contradiction" in page.inner["cross-check"]
+    assert "cross-check" not in Page(audit_page(proved)).ids
+
+
+def test_which_points_are_simplified():
+    bad = [plane("tanh", "upper", BOX[0], by=1e-3 * (k + 1), **LINE) for k in range(3)]
+    made = report(audited("a", bad))
+    for kept, words in ((3, "Every point is"), (2, "Each of the first 2 points is"), (1, "The first point is")):
+        said = Page(audit_page(replace(made, examples=made.examples[-kept:]))).said
+        assert f"{words} the simplest that a search found" in said
+        assert ("simplifies more" in said) == (kept < 3)
+    assert "looks for simpler points" in Page(audit_page(replace(made, examples=()))).said
 
 
 def test_an_unfinished_run_is_not_green():
@@ -229,6 +283,44 @@ def test_pictures_as_files(refuted, tmp_path):
     with pytest.raises(InputError, match="at least 1"):
         write_plots(refuted, tmp_path / "none", 0)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.PNGX", "new/x.jpeg"])
+def test_a_name_that_is_no_picture_is_refused(refuted, tmp_path, name):
+    for use in (check_plot_target, lambda path: write_plots(refuted, path, 1)):
+        with pytest.raises(InputError, match=r"\.png, \.svg, \.pdf"):
+            use(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_pictures_can_be_written(tmp_path):
+    (tmp_path / "made.v2").mkdir()
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.iterdir())
+    for name in ("x.png", "x.SVG", "taken.pdf", "new", "new/deep", "run-0.5", "made.v2"):
+        check_plot_target(tmp_path / name)
+    wrong = {
+        "new/x.png": "there is no directory",
+        "folder.png": "is a directory; name a file",
+        "taken": "is no directory",
+        "taken/new": "is no directory",
+        "taken/x.svg": "there is no directory",
+        "lost/new": "is no directory",
+    }
+    for name, words in wrong.items():
+        with pytest.raises(OutputError, match=words):
+            check_plot_target(tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_closed_directory_is_named_before_the_audit(tmp_path):
+    tmp_path.chmod(0o500)
+    for name in ("x.png", "new/deep"):
+        with pytest.raises(OutputError, match="no permission"):
+            check_plot_target(tmp_path / name)
 
 
 # In a browser

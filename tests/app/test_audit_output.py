@@ -149,6 +149,63 @@ def test_hunts_refute_what_the_judges_leave_open(monkeypatch):
     ] * 4
 
 
+# What once ended an audit with exit code 70
+
+
+def test_saturated_refuted_planes_cost_no_result(here):
+    """Regression: one of them ended the whole audit, because its point could not be confirmed a second time."""
+    table = columns([SOUND] * 5 + [-1.0] * 4) | {"side": np.array(["upper"] * 5 + ["lower", "upper", "upper", "upper"])}
+    table["kind"] = np.array(["tanh"] * 7 + ["sigmoid_times_identity"] * 2)
+    far = np.array([5000.0, -1e4, 1e20, 1.7e308])
+    table["lower_v"], table["upper_v"] = (np.concatenate([table[name][:5], far]) for name in ("lower_v", "upper_v"))
+    table["offset"] = np.array([SOUND] * 5 + [1.0, -1.0, 0.0, 0.0])
+    table["slope_z"] = np.array([0.0] * 7 + [1.0] * 2)
+    np.savez("saturated.npz", **table)
+    result = audit("saturated.npz", "--json", "--examples", 4, "--junit", "s.xml", "--html", "s.html", "--out", "s")
+    assert result.code == ExitCode.REFUTED
+    assert [row["verdict"] for row in result.json["planes"]] == ["PROVED"] * 5 + ["REFUTED"] * 4
+    assert len(result.json["examples"]) == 4
+    for example in result.json["examples"]:
+        exec(compile(example["snippet"], "snippet", "exec"), {"__name__": "snippet"})
+    assert audit("saturated.npz", "--out", "s", "--resume").code == ExitCode.REFUTED
+
+
+def test_numbers_of_a_z_that_does_not_matter_do_not_reach_the_json(here):
+    table = columns([UNSOUND] * 3) | {"kind": np.array(["tanh", "sigmoid", "relu"])}
+    table |= {"lower_z": np.full(3, np.nan), "upper_z": np.full(3, -np.inf), "slope_z": np.full(3, np.inf)}
+    np.savez("nan.npz", **table)
+    result = audit("nan.npz", "--json", "--out", "kept")
+    assert result.code == ExitCode.REFUTED
+    claims = [example["claim"] for example in strict_json(result.out)["examples"]]
+    assert [[claim[name] for name in ("lower_z", "upper_z", "slope_z")] for claim in claims] == [[0.0] * 3] * 3
+    strict_json((here / "kept" / "summary.json").read_text())
+
+
+def test_a_ratio_that_float64_does_not_hold_is_null(here):
+    table = columns([1e308, 1.0]) | {"lower_v": np.full(2, 1.0), "upper_v": np.full(2, 1.0 + 1e-9)}
+    np.savez("thin.npz", **table)
+    result = audit("thin.npz", "--tightness", "--json", "--out", "kept", "--html", "thin.html")
+    assert result.code == ExitCode.OK
+    found = strict_json(result.out)
+    ratios = [row["volume_ratio"] for row in found["planes"]]
+    assert ratios[0] is None
+    assert found["tightness"]["count"] == 1
+    assert found["tightness"]["largest"] == ratios[1]
+    infinite = AuditedTable("old", PlaneTable(columns([SOUND] * 2)), (PROVED, PROVED), np.array([np.inf, 2.0]))
+    old = AuditReport("old", "planes file", (infinite,), (), 0.0, 1)
+    assert [row["volume_ratio"] for row in old.to_json()["planes"]] == [None, 2.0]
+    assert old.tightness["largest"] == 2.0
+
+
+def strict_json(text):
+    """NaN and infinity are not JSON."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 # JUnit XML
 
 
@@ -304,4 +361,5 @@ def test_what_was_found_is_printed_also_where_a_file_cannot_be_written(here):
     result = audit("planes.npz", "--junit", "found.xml", "--json")
     assert result.code == ExitCode.OUTPUT_FAILED
     assert json.loads(result.out)["summary"]["refuted"] == 2
-    assert "cannot write found.xml" in result.err
+    assert "cannot write " in result.err
+    assert "found.xml: " in result.err

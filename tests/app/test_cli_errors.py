@@ -313,13 +313,14 @@ def test_standard_output_that_is_full(here: Path, form: tuple[str, ...]) -> None
     assert done.stderr.startswith("refcert: cannot write to standard output: No space left on device; send it")
 
 
-def test_standard_output_that_nobody_reads(here: Path) -> None:
-    """Regression: the command line library ends with 1 here, which means REFUTED."""
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
+def test_standard_output_that_nobody_reads(here: Path, form: tuple[str, ...]) -> None:
+    """Regression: the libraries for command line and tables end with 1 here, which means REFUTED."""
     read, write = os.pipe()
     os.close(read)
     try:
         done = subprocess.run(
-            command("certify", "--model", "tiny.safetensors", "--data", "tiny.npz", *RADIUS, "--json"),
+            command("certify", "--model", "tiny.safetensors", "--data", "tiny.npz", *RADIUS, *form),
             stdout=write,
             stderr=subprocess.PIPE,
             text=True,

@@ -9,11 +9,15 @@ import pytest
 import torch
 from rich.console import Console
 
+from gpu_engine.inputs import FrameBalls
 from gpu_engine.loading import load_model
+from gpu_engine.spec import AllRows, Specification
 from refcert.app import runs
 from refcert.app.errors import InputError
-from refcert.app.lp_ladder import ladder_of_run, print_ladder
+from refcert.app.lp_ladder import NAMES, Question, RunLadders, SampleLadder, ladder_of_run, print_ladder
 from refcert.app.reference_forms import reference_network, starts_of
+from refcert.audit.network_lp import RUNGS
+from refcert.audit.network_lp.ladder import Ladder, Rung
 from refcert.reference.given_planes import COLUMNS
 from refcert.reference.networks import logits
 from tests.app.tiny_runs import AT, Tiny
@@ -90,8 +94,32 @@ def test_the_result_as_json_and_as_a_table(tiny):
     text = io.StringIO()
     print_ladder(Console(file=text, width=120, markup=False), ladders)
     assert "sample 2, radius 0.05" in text.getvalue()
-    assert "back-substitution, one pair" in text.getvalue()
-    assert f"{ladders.samples[0].margins[1]:.6g}" in text.getvalue()
+    assert "one pair, substituted" in text.getvalue()
+    bound, found = ladders.samples[0].margins[1:]
+    assert f">= {bound:.6g}" in text.getvalue()
+    assert f"<= {found:.6g}" in text.getvalue()
+    assert f">= {found:.6g}" not in text.getvalue()
+
+
+def test_the_table_fits_80_columns():
+    """Long numbers at every rung: no rung's name or number is cut."""
+    margins = [-1.23456e-5 * (len(RUNGS) - k) for k in range(len(RUNGS))]
+    rungs = tuple(
+        Rung(name, np.array([at]), np.array([at + 1e-16]), 123.456, 1234)
+        for name, at in zip(RUNGS, margins, strict=True)
+    )
+    whole = Specification(torch.ones(1, 1, 1).double(), torch.zeros(1, 1).double(), AllRows())
+    inputs = FrameBalls(torch.zeros(1, 1, 1).double(), torch.ones(1, 1).double())
+    sample = SampleLadder(Question(3, 1, 0.0123456, margins[0], inputs, whole), Ladder(rungs, 0, 1, 1))
+    text = io.StringIO()
+    print_ladder(Console(file=text, width=80, markup=False), RunLadders("run", "planes", (sample,)))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text.getvalue()
+    assert set(NAMES) == set(RUNGS)
+    for rung in rungs:
+        assert any(line.startswith(f"({rung.name})") for line in lines)
+        assert f"{'<=' if rung.name == 'found' else '>='} {rung.certified[0]:.6g}" in text.getvalue()
 
 
 def test_substitution_sets(tiny, tmp_path):

@@ -15,7 +15,7 @@ from mpmath import mp, mpf
 from refcert.app.errors import InputError, OutputError
 from refcert.app.report import plane_values as values
 from refcert.app.report.plane_panels import FAILING, TOUCHING
-from refcert.app.report.plane_plot import plane_figure, write_plane_plot
+from refcert.app.report.plane_plot import panel_figure, plane_figure, write_plane_plot
 from refcert.app.report.plane_scene import scene_of
 from refcert.app.report.plane_svg import picture_plane
 from refcert.app.report.plane_words import amount
@@ -147,6 +147,7 @@ def test_amounts_say_their_size(value, power):
 
 def test_powers_of_ten():
     assert (power_of_ten(-12), power_of_ten(3)) == ("10⁻¹²", "10³")
+    assert [amount(x, 3) for x in (2.0, 20.0)] == ["2000", "2\N{MULTIPLICATION SIGN}10⁴"]  # no 2e+04
 
 
 # The picture
@@ -217,6 +218,29 @@ def test_tick_labels_do_not_overlap():
             for axis in (axes.xaxis, axes.yaxis):
                 boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
                 assert not any(one.overlaps(two) for one, two in pairwise(boxes))
+
+
+LONG_LABELS = [
+    plane("tanh", "upper", (1e-8, 1.5e-8), slopes=(1.0, 0.0), by=5e-17),
+    plane("sigmoid", "lower", (-2, 3), slopes=(0.1, 0.0), by=1.5e-14),
+    plane("sigmoid", "upper", (-1e-3, 1e-3), slopes=(0.25, 0.0)),
+    plane(TANH, "lower", (-8, -7.5), (-0.001, 0.0005)),
+    plane(IDENTITY, "upper", (-1000, 1000), (-1e4, 2e4)),
+]
+
+
+@pytest.mark.parametrize("claim", LONG_LABELS, ids=lambda claim: claim.kind)
+def test_long_labels_have_room(claim):
+    """Every label of every flat panel lies inside its panel, in the files and in the page."""
+    scene = scene_of(claim, judged(claim))
+    for figure in (plane_figure(claim, judged(claim)), *(panel_figure(scene, panel) for panel in scene.panels)):
+        figure.canvas.draw()
+        width, height = figure.bbox.size
+        for axes in (axes for axes in figure.axes if axes.name == "rectilinear"):
+            for axis in (axes.xaxis, axes.yaxis):
+                if (box := axis.get_tightbbox()) is not None:
+                    room = min(box.x0, box.y0, width - box.x1, height - box.y1)
+                    assert room * 72 / figure.dpi > 4
 
 
 def test_the_optimum_is_an_outline():

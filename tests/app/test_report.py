@@ -201,7 +201,7 @@ def test_a_sample_whose_planes_are_gone_is_not_green(tmp_path):
 def test_verdicts_without_planes(tmp_path):
     run = runs.create(tmp_path / "nothing-kept", said(count=1, radius=0.1))
     planes = table([2.0], [0])
-    run.write_part(0, [sample(0, certified=True)], None, audit_planes(planes))
+    run.write_part(0, [sample(0, certified=True)], planes, audit_planes(planes), keep_planes=False)
     page = page_of(run.path)
     assert "proved" in page.ids["planes-tile"]["class"].split()
     assert "were not kept" in page.said
@@ -210,8 +210,10 @@ def test_verdicts_without_planes(tmp_path):
 
 def test_verdicts_of_other_planes_are_refused(tmp_path):
     run = runs.create(tmp_path / "mixed", said(count=1, radius=0.1))
-    run.write_part(0, [sample(0, certified=True)], table([2.0, 2.0], [0, 0]), audit_planes(table([2.0], [0])))
-    with pytest.raises(InputError, match="2 planes but 1 verdicts"):
+    planes, others = table([2.0], [0]), table([-3.0], [0])
+    run.write_part(0, [sample(0, certified=True)], planes, audit_planes(planes))
+    np.savez(run.path / "planes" / "part-00000.npz", **others.columns, **others.origin)
+    with pytest.raises(InputError, match="does not have the verdicts of these planes, but of others"):
         write_report(run.path, None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refcert.audit.exact import InexactError, exact_float64
+from refcert.audit.exact import InexactError, check_same, exact_float64
 
 KINDS = {"float16": 16, "float32": 32, "float64": 64}
 
@@ -63,3 +63,28 @@ def test_infinity_and_nan_pass_for_whoever_judges_them():
     found = exact_float64(np.array([np.inf, np.nan], dtype=np.float32))
     assert found[0] == np.inf
     assert np.isnan(found[1])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "row"),
+    [
+        ([1e9 + 0.5, 2**53 + 1], 1),
+        ([2**53 + 1, 0.0], 0),
+        ([0.5, np.int64(2**53 + 1)], 1),
+        ([0.5, np.array(-(2**53) - 1)], 1),
+        ([2**63 + 1, -1], 0),
+        ([1.5, 2**53, np.float32(0.1), -3, np.nan, np.inf], None),
+        ([2**53 + 1, 2**60 - 1], None),  # an array of whole numbers
+        ([np.longdouble(1), 2], None),
+        (["a", 1.0], None),
+        ([], None),
+    ],
+)
+def test_numbers_that_numpy_rounds_beside_others_are_refused_with_their_row(numbers, row):
+    values = np.asarray(numbers)
+    if row is None:
+        check_same(numbers, values)
+        return
+    with pytest.raises(InexactError, match=f"{int(numbers[row])} became .* among the others") as caught:
+        check_same(numbers, values)
+    assert caught.value.row == row

@@ -9,8 +9,10 @@ import torch
 from gpu_engine.bounds import Box
 from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import RELAXATIONS
-from refcert.audit.plane_audit import Auditor, audit_planes
+from refcert.audit.examine import Answer, examine
+from refcert.audit.plane_audit import Auditor, audit_planes, result_of
 from refcert.audit.plane_table import PlaneTable
+from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import Status
 
 
@@ -102,12 +104,39 @@ def test_processes_and_this_process_agree_in_order():
     assert sum(ticks) == len(table)
 
 
+def forgets_the_last(claims, questions, first):
+    return examine(claims, questions, first)[:-1]
+
+
+def answers_nothing(claims, questions, first):
+    return [None] * len(claims)
+
+
+def answers_too_much(claims, questions, first):
+    return examine([*claims, claims[0]], questions, first)
+
+
 def test_json_has_one_row_per_plane_in_order():
     columns = engine_planes("sigmoid_times_identity", count=5)
     columns["offset"][2] += 1.0
     rows = audit_planes(PlaneTable(columns)).to_json()
     assert [row["verdict"] for row in rows] == ["PROVED"] * 2 + ["REFUTED"] + ["PROVED"] * 7
     assert set(rows[2]) == {"verdict", "precision", "method", "point", "violation", "reason"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("examiner", [forgets_the_last, answers_nothing, answers_too_much])
+def test_a_plane_without_answer_does_not_vanish_from_the_counts(examiner, workers):
+    """Regression: planes without answer were left out, and all the others were proved."""
+    with Auditor(workers, examiner=examiner) as auditor, pytest.raises(RuntimeError, match=r"^[0-9]+ answers for the"):
+        auditor.audit(PlaneTable(engine_planes("sigmoid_times_tanh", count=2)))
+
+
+def test_verdicts_of_planes_that_were_not_audited_are_no_result():
+    proved = Answer(Judgement(Status.PROVED, "", 128))
+    assert result_of([proved, proved]).summary["proved"] == 2
+    with pytest.raises(RuntimeError, match="plane 1 was not audited"):
+        result_of([proved, None, proved])
 
 
 def test_no_workers_is_refused():

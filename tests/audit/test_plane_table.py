@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -67,7 +70,28 @@ def test_z_may_be_anything_for_one_dimensional_kinds():
     columns = good()
     columns["kind"] = np.array(["tanh", "relu", "sigmoid"])
     columns["lower_z"] = np.array([np.nan, 7.0, np.inf])
-    assert len(PlaneTable(columns)) == 3
+    columns["slope_z"] = np.array([np.inf, -np.inf, 3.0])
+    given = {name: column.copy() for name, column in columns.items()}
+    table = PlaneTable(columns)
+    assert len(table) == 3
+    for name in ("lower_z", "upper_z", "slope_z"):  # regression: NaN went into the JSON of a refuted plane
+        assert table.columns[name].tolist() == [0.0] * 3
+    assert all(np.array_equal(columns[name], given[name], equal_nan=name[-1] == "z") for name in columns)
+    columns["kind"] = np.array(["tanh", "sigmoid_times_identity", "sigmoid"])
+    columns["lower_z"], columns["slope_z"] = np.array([np.nan, -2.0, 3.0]), np.array([np.nan, 5.0, 3.0])
+    assert PlaneTable(columns).columns["lower_z"].tolist() == [0.0, -2.0, 0.0]
+    assert PlaneTable(columns).columns["slope_z"].tolist() == [0.0, 5.0, 0.0]
+
+
+@pytest.mark.parametrize("second", ["offset.npy", "offset"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, second):
+    path = tmp_path / "p.npz"
+    np.savez(path, **good())
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile says so, and writes it
+        archive.writestr(second, archive.read("offset.npy"))
+    with pytest.raises(PlaneTableError, match="column 'offset' is there twice; give each once"):
+        read_planes(path)
 
 
 def test_files_that_are_none(tmp_path):

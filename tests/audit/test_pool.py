@@ -36,6 +36,14 @@ def failing(rows, _):
     return rows
 
 
+def deadly_and_failing(rows, first):
+    """One row kills at once; the others take their time, so that they are lost and done again."""
+    if DEADLY in rows:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.3)
+    return failing(rows, first)
+
+
 def given_up():
     return GIVEN_UP
 
@@ -84,6 +92,17 @@ def test_a_failure_is_raised_after_the_rest_came_back(workers):
             for block, _ in pool.results(blocks(rows, size=1)):
                 found.append(block.rows[0])
     assert sorted(found) == list("abcd")
+
+
+def test_a_failure_among_blocks_that_are_done_again_costs_no_other_block():
+    """Regression: what came after the failing block was not done again, and its results were lost."""
+    rows = [DEADLY, "bad", *"abcd"]
+    with Pool(2, deadly_and_failing, given_up) as pool:
+        found = {}
+        with pytest.raises(ValueError, match="a bad row"):
+            for block, results in pool.results(blocks(rows, size=1)):
+                found[block.first] = results
+    assert found == {0: [GIVEN_UP], 2: ["a"], 3: ["b"], 4: ["c"], 5: ["d"]}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -250,3 +250,29 @@ def test_many_boxes_of_all_widths_are_resolved(seed):
     for row, optimum in enumerate(least_volumes(kind, side, box)):
         assert isinstance(optimum, Optimum), (kind[row], side[row], box[row].tolist())
         assert optimum.gap <= GAP
+
+
+def test_a_ratio_above_every_float_is_left_out_with_its_reason():
+    """Regression: infinity went into the JSON. The box is so thin that the least volume is 1e-19."""
+    box = np.array([[1.0, 1.0 + 1e-9, 0.0, 0.0]] * 3)
+    table = table_of("tanh", "upper", box, [(0.0, 0.0, 1e308), (0.0, 0.0, 1.0), (1e308, 0.0, 1e308)])
+    found = volume_ratios(table, sound=np.ones(3, dtype=bool))
+    assert found.why.tolist() == [Why.OVERFLOW, "", Why.OVERFLOW]
+    assert np.isfinite(found.ratio).tolist() == [False, True, False]
+    assert np.isnan(found.ratio).tolist() == [True, False, True]
+    summary = found.summary()
+    assert (summary["used"], summary["overflow"]) == (1, 2)
+    assert summary["ratio"]["largest"] == found.ratio[1]
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "sigmoid_times_tanh"])
+@pytest.mark.parametrize("side", SIDES)
+def test_tiny_boxes_around_the_point_of_inflection_are_resolved(kind, side):
+    """Regression: the slope of the plane is that of the surface at 0 to the last bit, so no contact was found."""
+    v = np.array([[-1.8e-34, 2.1e-34], [8e-45, 3.5e-44], [-5.7e-54, 5.6e-54], [-7.7e-40, -5.6e-40]])
+    z = np.array([[0.0, 0.0]] * 4)
+    if kind == "sigmoid_times_tanh":
+        z = np.array([[-1.1e-14, 2.1e-14], [-4e-15, 2e-14], [-5.1e-26, 5.5e-26], [-4.6e-13, 2.5e-13]])
+    for box, optimum in zip(np.hstack((v, z)), solve(kind, side, np.hstack((v, z))), strict=True):
+        assert isinstance(optimum, Optimum), box
+        assert optimum.gap <= GAP

@@ -13,10 +13,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from refcert.app.audit_sources.source import Part, Source, digest_of, parts_of
+from refcert.app.audit_folder import is_audit_folder
+from refcert.app.audit_sources.run_folder import open_run_folder
+from refcert.app.audit_sources.source import Source, digest_of, parts_of
 from refcert.app.errors import InputError
 from refcert.audit.plane_table import COLUMNS, NUMBERS, PlaneTable, PlaneTableError, read_planes
 
+_WHOLE_TABLES: Final = 2**62  # planes of a part
 _WHOLE: Final = ("sample", "layer", "t", "unit")
 
 
@@ -31,34 +34,48 @@ def open_file(path: Path, size: int) -> Source:
 def open_directory(path: Path, size: int) -> Source:
     """All planes files below a directory, in the order of their names.
 
-    Of a run in a subfolder only the planes count, not its results and verdicts, which are Parquet files, too.
+    Every real folder counts once, whatever links there are; links upwards are not followed.
+    Of a run in a subfolder the planes of all finished parts count, not its results and verdicts, which are Parquet
+    files, too. Folders of audits are left out: their planes are those of what they audited. Raises InputError if there
+    are no planes, or if a run among them keeps none or has lost some.
     """
-    files = _planes_files(path)
-    if not files:
+    tables: dict[str, PlaneTable] = {}
+    missing, seen = 0, set[Path]()
+
+    def look(folder: Path) -> None:
+        nonlocal missing
+        real = folder.resolve()
+        if real in seen:
+            return
+        seen.add(real)
+        name = "" if folder == path else f"{folder.relative_to(path).as_posix()}/"
+        if is_audit_folder(folder):
+            return
+        if (folder / "request.json").is_file():
+            run = open_run_folder(folder, _WHOLE_TABLES)
+            missing += run.parts_missing
+            tables.update({f"{name}planes/{part.name}.npz": part.load() for part in run.parts})
+            return
+        # files and folders that are here before those that links lead to
+        for child in sorted(folder.iterdir(), key=lambda child: (child.is_dir() and child.is_symlink(), child)):
+            if child.is_dir():
+                if not path.resolve().is_relative_to(child.resolve()):  # a link upwards
+                    look(child)
+            elif child.suffix.lower() in READERS:
+                tables[f"{name}{child.name}"] = read_table(child)
+
+    look(path)
+    if not tables:
         raise InputError(
             f"{path} is not a run folder (no request.json in it) and has no planes files; give the --out of a "
             f"certify run, or a directory with {', '.join(READERS)} files"
         )
-    names = [file.relative_to(path).as_posix() for file in files]
-    tables = [read_table(file) for file in files]
-    if not any(map(len, tables)):
-        raise InputError(f"{path}: its {len(files)} planes files have 0 planes, so there is nothing to prove")
-    parts: list[Part] = []
-    for name, table in zip(names, tables, strict=True):
-        parts += parts_of(name, table, size)
-    return Source("directory", str(path), tuple(parts), digest_of(names, tables))
-
-
-def _planes_files(folder: Path) -> list[Path]:
-    if (folder / "request.json").is_file():
-        return sorted((folder / "planes").glob("*.npz"))
-    found: list[Path] = []
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            found += _planes_files(path)
-        elif path.suffix.lower() in READERS:
-            found.append(path)
-    return found
+    if not any(map(len, tables.values())):
+        raise InputError(f"{path}: its {len(tables)} planes files have 0 planes, so there is nothing to prove")
+    names = sorted(tables, key=lambda name: name.split("/"))
+    parts = [part for name in names for part in parts_of(name, tables[name], size)]
+    digest = digest_of(names, [tables[name] for name in names])
+    return Source("directory", str(path), tuple(parts), digest, parts_missing=missing)
 
 
 def read_table(path: Path) -> PlaneTable:

@@ -13,21 +13,23 @@ import contextlib
 import hashlib
 import importlib
 import io
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
 from refcert.app.audit_sources.boxes import FROM_RUN, SIDES_OF_BOX, Boxes, Draw
 from refcert.app.audit_sources.returned import box_of, columns_of, said_of
 from refcert.app.audit_sources.source import Part, Source
-from refcert.app.errors import InputError
-from refcert.audit.plane_table import PlaneTable
+from refcert.app.errors import InputError, Interrupted
+from refcert.audit.plane_table import Column, PlaneTable
 
 _NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 # Boxes of one call: enough for batched engines, few enough for a budget to be kept.
@@ -81,7 +83,19 @@ def _parts(
         def load(start: int = start, stop: int = stop) -> PlaneTable:
             return function.planes(family, kind, boxes()[start:stop], start, dtype)
 
-        yield Part(family, 2 * (stop - start), load)
+        def given(start: int = start, stop: int = stop) -> dict[str, Column]:
+            return _given(kind, boxes()[start:stop])
+
+        yield Part(family, 2 * (stop - start), load, given)
+
+
+def _given(kind: str, boxes: Boxes) -> dict[str, Column]:
+    """What is known of the planes of boxes (count, 4) before the function has been asked: (2 count,) each."""
+    columns: dict[str, Column] = {
+        "kind": np.full(2 * len(boxes), kind),
+        "side": np.repeat(["lower", "upper"], len(boxes)),
+    }
+    return columns | {name: np.tile(boxes[:, k], 2) for k, name in enumerate(SIDES_OF_BOX)}
 
 
 class PlanesFunction:
@@ -122,16 +136,7 @@ class PlanesFunction:
             raise InputError(f"{where}, {which} ({boxes_said}): the function raised {said_of(cause)}") from cause
         columns = columns_of(returned, where, kind, boxes, first)
         count = len(boxes)
-        table = {name: np.tile(boxes[:, k], 2) for k, name in enumerate(SIDES_OF_BOX)}
-        return PlaneTable(
-            {
-                "kind": np.full(2 * count, kind),
-                "side": np.repeat(["lower", "upper"], count),
-                **table,
-                **columns,
-            },
-            {"sample": np.tile(np.arange(first, first + count), 2)},
-        )
+        return PlaneTable({**_given(kind, boxes), **columns}, {"sample": np.tile(np.arange(first, first + count), 2)})
 
     def _call(self, where: str, kind: str, boxes: Boxes, first: int, dtype: str) -> Any:
         before = [np.ascontiguousarray(boxes[:, k], dtype=dtype) for k in range(len(SIDES_OF_BOX))]
@@ -139,10 +144,8 @@ class PlanesFunction:
         try:
             with _quiet():
                 returned = self._function(kind, *inputs)
-        except Exception as error:
-            raise _Raised from error
-        except SystemExit as error:
-            if type(error) is not SystemExit:  # Ctrl-C has a subclass of its own
+        except BaseException as error:
+            if _is_ctrl_c(error):
                 raise
             raise _Raised from error
         for name, was, now in zip(SIDES_OF_BOX, before, inputs, strict=True):
@@ -192,16 +195,32 @@ def _import(text: str, name: str) -> ModuleType:
                 "exists, or module:function from the folder that holds the module"
             ) from error
         raise InputError(f"{text}: importing {name} raised {said_of(error)}") from error
-    except Exception as error:
-        raise InputError(f"{text}: importing {name} raised {said_of(error)}") from error
-    except SystemExit as error:
-        if type(error) is not SystemExit:
+    except BaseException as error:
+        if _is_ctrl_c(error):
             raise
-        raise InputError(f"{text}: importing {name} raised {said_of(error)}; guard it with __name__") from error
+        guard = "" if isinstance(error, Exception) else "; guard it with __name__"
+        raise InputError(f"{text}: importing {name} raised {said_of(error)}{guard}") from error
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether somebody stopped refcert, not the function; the program has an exception of its own for that."""
+    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, Interrupted) or (plain and isinstance(error, KeyboardInterrupt))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Standard output is refcert's own."""
-    with contextlib.redirect_stdout(sys.stderr if sys.stderr is not None else io.StringIO()):
-        yield
+    """Standard output is refcert's own, and so is the end of its process: a silent one would look like success."""
+    leave, mine = os._exit, os.getpid()
+
+    def stay(status: int) -> NoReturn:
+        if os.getpid() != mine:  # a process that the function started
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = stay
+    try:
+        with contextlib.redirect_stdout(sys.stderr if sys.stderr is not None else io.StringIO()):
+            yield
+    finally:
+        os._exit = leave

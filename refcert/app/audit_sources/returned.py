@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from refcert.app.audit_sources.boxes import SIDES_OF_BOX, Boxes
 from refcert.app.errors import InputError
-from refcert.audit.exact import InexactError, exact_float64
+from refcert.audit.exact import InexactError, check_same, exact_float64
 
 VALUES: Final = ("slope_v", "slope_z", "offset")
 _CONTRACT: Final = (
@@ -58,10 +58,10 @@ def _kind_of(value: Any) -> str:
 
 def _column(values: Any, where: str, side: str, name: str, kind: str, boxes: Boxes, first: int) -> NDArray[np.float64]:
     what = f"{where}: {name} of the {side} planes"
-    array = _array(values, what)
-    if array.shape != (len(boxes),):
-        raise InputError(f"{what} has shape {array.shape}; give one number per box, shape ({len(boxes)},)")
     try:
+        array = _array(values, what)
+        if array.shape != (len(boxes),):
+            raise InputError(f"{what} has shape {array.shape}; give one number per box, shape ({len(boxes)},)")
         found = exact_float64(array)
     except InexactError as error:
         raise InputError(f"{what}{'' if error.row is None else f', row {first + error.row},'} {error}") from None
@@ -85,8 +85,11 @@ def _array(values: Any, what: str) -> NDArray[Any]:
             values = (values.double() if values.is_floating_point() else values).numpy()
         if isinstance(values, np.ma.MaskedArray):
             raise InputError(f"{what} is a masked array; give plain numbers")
-        return np.asarray(values)
-    except InputError:
+        found = np.asarray(values)
+        if found.ndim == 1 and not isinstance(values, np.ndarray) and not hasattr(values, "__array__"):
+            check_same(list(values), found)  # numpy rounds whole numbers among floats without a word
+        return found
+    except (InputError, InexactError):
         raise
     except Exception as error:
         raise InputError(f"{what} is {_kind_of(values)}, which numpy cannot read ({said_of(error)})") from error

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from refcert.audit.plane_table import PlaneTable
+import numpy as np
+
+from refcert.audit.plane_table import Column, PlaneTable
 
 if TYPE_CHECKING:
     from refcert.app.runs import RunFolder
@@ -15,11 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Some planes of the table `name`. load gives exactly `planes` of them, or raises the user's error."""
+    """Some planes of the table `name`. load gives exactly `planes` of them, or raises the user's error.
+
+    given: columns that these planes are known to have before anybody is asked for them, each of `planes` rows.
+    """
 
     name: str
     planes: int
     load: Callable[[], PlaneTable]
+    given: Callable[[], Mapping[str, Column]] = dict
+
+    def differs(self, table: PlaneTable) -> str | None:
+        """In what a table cannot be this part, in words; None: it can."""
+        if len(table) != self.planes:
+            return f"{len(table)} planes, not {self.planes}"
+        for name, column in self.given().items():
+            if not np.array_equal(table.columns[name], column):
+                return f"another {name} than was asked for"
+        return None
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,7 @@ def audit(
         raise InputError(f"--examples is {examples}; give a whole number from 0 up")
     if seed < 0:
         raise InputError(f"--seed is {seed}; give a whole number from 0 up")
-    for option, path in {"--junit": junit, "--html": html}.items():
-        _check_writable(option, path)
+    _check_outputs(source, {"--junit": junit, "--html": html, "--plot": plot})
     found = audit_source(
         source,
         AuditOptions(
@@ -177,11 +176,13 @@ def audit(
     with contextlib.ExitStack() as later:
         # Printed whatever becomes of the files; the first of their errors decides how the command ends.
         later.callback(print_result, found.to_json, lambda console: print_audit(console, found), as_json=as_json)
-        _write(found, junit, html, plot, plots)
-    raise typer.Exit(audit_exit(found.counts))
+        _write(found, junit, html, plot, plots, resumable=out is not None)
+    raise typer.Exit(audit_exit(found.counts, asked=True, parts_missing=found.parts_missing))
 
 
-def _write(found: AuditReport, junit: Path | None, html: Path | None, plot: Path | None, plots: int) -> None:
+def _write(
+    found: AuditReport, junit: Path | None, html: Path | None, plot: Path | None, plots: int, *, resumable: bool
+) -> None:
     from refcert.app.storage import write_file
 
     if junit is not None:
@@ -191,16 +192,30 @@ def _write(found: AuditReport, junit: Path | None, html: Path | None, plot: Path
     if html is not None:
         from refcert.app.report.audit_page import audit_page
 
-        write_file(html, audit_page(found).encode())
+        write_file(html, audit_page(found, resumable=resumable).encode())
     if plot is not None:
         from refcert.app.report.audit_plots import write_plots
 
         write_plots(found, plot, plots)
 
 
-def _check_writable(option: str, path: Path | None) -> None:
-    """Before hours of work."""
-    if path is not None and path.is_dir():
-        raise OutputError(f"{option} {path} is a directory; name a file")
-    if path is not None and not path.parent.is_dir():
-        raise OutputError(f"{option} {path}: there is no directory {path.parent}; make it first")
+def _check_outputs(source: str, outputs: dict[str, Path | None]) -> None:
+    """Before hours of work: every output has a place, and none is the source or another output."""
+    from refcert.app.report.audit_plots import check_plot_target
+
+    taken = {Path(source).resolve(): f"the source {source}"}
+    module, colon, _ = source.partition(":")
+    if colon:
+        taken[Path(module.replace(".", "/") + ".py").resolve()] = f"the module of {source}"
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise InputError(f"{option} {path} is also {taken[path.resolve()]}; name another file")
+        taken[path.resolve()] = option
+        if option == "--plot":
+            check_plot_target(path)
+        elif path.is_dir():
+            raise OutputError(f"{option} {path} is a directory; name a file")
+        elif not path.parent.is_dir():
+            raise OutputError(f"{option} {path}: there is no directory {path.parent}; make it first")

@@ -196,4 +196,4 @@ def certify(
         progress=progress_bars(),
     )
     print_result(lambda: summary, lambda console: print_certify(console, summary), as_json=as_json)
-    raise typer.Exit(audit_exit(summary.get("planes")))
+    raise typer.Exit(audit_exit(summary.get("planes"), asked=audit))

@@ -35,4 +35,4 @@ def demo(
 
     summary = run_demo(out=out, count=count, workers=workers, progress=progress_bars())
     print_result(lambda: summary, lambda console: print_demo(console, summary), as_json=as_json)
-    raise typer.Exit(audit_exit(summary.get("planes")))
+    raise typer.Exit(audit_exit(summary.get("planes"), asked=True))

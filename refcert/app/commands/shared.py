@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -92,7 +93,14 @@ def print_result(value: Callable[[], dict[str, Any]], table: Callable[[Console],
             sys.stdout.write(json.dumps(value(), allow_nan=False) + "\n")
         else:
             # Paths are printed as they are: no markup, no emoji codes, no colours inside.
-            table(Console(markup=False, emoji=False, highlight=False))
+            table(_Paper(markup=False, emoji=False, highlight=False))
+
+
+class _Paper(Console):
+    """A console that does not end the program, with the code that means REFUTED, where its pipe is closed."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 @contextlib.contextmanager
@@ -114,10 +122,14 @@ def _standard_output() -> Iterator[None]:
         ) from error
 
 
-def audit_exit(counts: dict[str, int] | None) -> ExitCode:
-    """The exit code that counts of verdicts ask for; None: nothing was audited, nor was it asked for."""
+def audit_exit(counts: dict[str, int] | None, *, asked: bool, parts_missing: int = 0) -> ExitCode:
+    """The exit code that counts of verdicts ask for; OK only if every plane that was to be audited is proved.
+
+    counts: None if there are no verdicts; asked: whether an audit was asked for; parts_missing: of an unfinished run.
+    """
     if counts is None:
-        return ExitCode.OK
+        return ExitCode.UNDECIDED if asked else ExitCode.OK
     if counts["refuted"]:
         return ExitCode.REFUTED
-    return ExitCode.UNDECIDED if counts["undecided"] or counts.get("not_audited") else ExitCode.OK
+    left = counts["undecided"] + counts.get("not_audited", 0) + parts_missing
+    return ExitCode.UNDECIDED if left else ExitCode.OK

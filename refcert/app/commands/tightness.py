@@ -35,8 +35,8 @@ def tightness(
         str,
         typer.Option(
             metavar="NAMES",
-            help="Of back_substitution, one_pair, boxes, several, least_volume, hull, tightened, found; the last "
-            "but one is for small networks.",
+            help="Of back_substitution, one_pair, boxes, several, least_volume, hull, tightened, found; "
+            "tightened is for small networks, and takes minutes.",
         ),
     ] = "back_substitution,one_pair,boxes,several,least_volume,hull,found",
     rounds: Annotated[

@@ -13,6 +13,9 @@ from refcert.app.report.pages import render_page
 __all__ = ["audit_page"]
 
 
-def audit_page(report: AuditReport) -> str:
-    """The page as one string. Everything from the report is escaped."""
-    return render_page("audit.html", view=view_of(report))
+def audit_page(report: AuditReport, *, resumable: bool = False) -> str:
+    """The page as one string. Everything from the report is escaped.
+
+    resumable: the audit has a folder, so that `--resume` can go on where a budget ended it.
+    """
+    return render_page("audit.html", view=view_of(report, resumable=resumable))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from refcert.reference.exact_planes import Plane
 
 # So many of the loosest planes are looked at.
 LOOSEST: Final = 3
+_FORMS: Final = ", ".join(SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,48 @@ def shown_planes(report: AuditReport, most: int) -> Iterator[Shown]:
     yield from _proved(report)
 
 
+def check_plot_target(path: Path) -> None:
+    """Raise before hours of work where `write_plots` could not write to this path. Makes and changes nothing.
+
+    Raises InputError for a name that looks like a file's, but is no .png, .svg or .pdf; OutputError where a file is in
+    the way, or its directory does not exist or cannot be written to.
+    """
+    if _is_picture(path):
+        if path.is_dir():
+            raise OutputError(f"--plot {path} is a directory; name a file, or a folder without such a suffix")
+        if not path.parent.is_dir():
+            raise OutputError(f"--plot {path}: there is no directory {path.parent}; make it first")
+    elif path.suffix[1:2].isalpha() and not path.is_dir():
+        raise InputError(
+            f"--plot {path}: a picture can be {_FORMS}; give one of these suffixes, or a folder's name without one"
+        )
+    place = path.parent if _is_picture(path) else next(p for p in (path, *path.absolute().parents) if _exists(p))
+    if not place.is_dir():
+        raise OutputError(f"--plot {path}: {place} is no directory; name another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"--plot {path}: no permission to write in {place}; name another place")
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _exists(path: Path) -> bool:
+    """Broken links exist, too: they are in the way."""
+    return os.path.lexists(path)
+
+
 def write_plots(report: AuditReport, target: Path, limit: int) -> list[Path]:
     """Write the pictures and return their paths.
 
     target: a file (.png, .svg, .pdf) for one picture, else a folder, made if need be, for up to `limit` of them.
-    Planes whose box is a point have no picture. Raises InputError for a limit below 1, OutputError if a file cannot
-    be written.
+    Planes whose box is a point have no picture. Raises InputError for a limit below 1 and for other suffixes,
+    OutputError if a file cannot be written.
     """
     if limit < 1:
         raise InputError(f"{limit} pictures were asked for; give at least 1")
-    single = target.suffix.lower() in SUFFIXES
+    check_plot_target(target)
+    single = _is_picture(target)
     if not single:
         try:
             target.mkdir(parents=True, exist_ok=True)

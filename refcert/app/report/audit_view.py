@@ -18,16 +18,17 @@ from refcert.app.report.plane_scene import title_of
 from refcert.app.report.plane_svg import PlanePicture, picture_plane
 from refcert.app.report.planes import Counts, Group, State, state_of
 from refcert.app.report.words import plural
+from refcert.audit.verdicts import Method
 from refcert.kernel.claims import Status
 
 # So many refuted and undecided planes are shown one by one, and the first of each with a picture.
 SHOWN, PICTURED = 12, 6
 TABLES: Final = 60
 _WHYS: Final = ("refuted", "undecided", "loosest", "widest", "typical")
-_METHODS: Final = {
-    "candidates": "critical points, in the trusted kernel",
-    "branching": "interval branch and bound with second-order forms",
-    "search": "a hunt whose point ball arithmetic confirmed",
+_METHODS: Final[Mapping[str, str]] = {
+    Method.CANDIDATES: "critical points, in the trusted kernel",
+    Method.BRANCHING: "interval branch and bound with second-order forms",
+    Method.HUNT: "a search found a point, which ball arithmetic confirmed",
 }
 _QUANTILES: Final = {
     "least": "least",
@@ -75,7 +76,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class AuditView:
-    """What the page shows; groups, counts, precisions as `planes.Audit` has them. examples: by why they are shown."""
+    """What the page shows; groups, counts, precisions as `planes.Audit` has them.
+
+    examples: by why they are shown; methods: their names, planes, and what the names mean.
+    """
 
     report: AuditReport
     state: State
@@ -83,7 +87,7 @@ class AuditView:
     total: int
     groups: tuple[Group, ...]
     precisions: tuple[tuple[int, int], ...]
-    methods: tuple[tuple[str, int], ...]
+    methods: tuple[tuple[str, int, str], ...]
     tables: tuple[TableRow, ...]
     examples: Mapping[str, tuple[Example, ...]]
     violations: figures.Figure | None
@@ -91,6 +95,22 @@ class AuditView:
     quantiles: tuple[tuple[str, str], ...]
     beyond: str
     asked: tuple[tuple[str, str], ...]
+    resumable: bool = False
+
+    @property
+    def proved_shown(self) -> bool:
+        """Whether proved planes are shown."""
+        return any(self.examples[why] for why in ("loosest", "widest", "typical"))
+
+    @property
+    def cross_checked(self) -> int:
+        """Planes that both methods judged; a contradiction would have ended the audit."""
+        return self.counts.total if self.report.request.get("cross_check") else 0
+
+    @property
+    def simplified(self) -> int:
+        """Refuted planes that are shown with a point for reading: the first ones."""
+        return min(len(self.report.examples), len(self.examples["refuted"]))
 
     @property
     def optimum(self) -> bool:
@@ -99,8 +119,8 @@ class AuditView:
         return any(picture is not None and picture.has_optimum for picture in shown)
 
 
-def view_of(report: AuditReport) -> AuditView:
-    """Everything computed, pictures drawn."""
+def view_of(report: AuditReport, *, resumable: bool = False) -> AuditView:
+    """Everything computed, pictures drawn. resumable: the audit has a folder, in which `--resume` goes on."""
     counts = _counts(report.counts)
     groups: Counter[tuple[str, str, str, str]] = Counter()
     precisions: Counter[int] = Counter()
@@ -126,7 +146,7 @@ def view_of(report: AuditReport) -> AuditView:
             for (kind, product, side), found in groupby(sorted(groups.items()), key=_group)
         ),
         precisions=tuple(sorted(precisions.items())),
-        methods=tuple((_METHODS.get(name, name), number) for name, number in report.methods.items()),
+        methods=tuple((name, number, _METHODS.get(name, "")) for name, number in report.methods.items()),
         tables=tuple(map(_table_row, report.tables[:TABLES])),
         examples=_examples(report),
         violations=_violations(report),
@@ -134,6 +154,7 @@ def view_of(report: AuditReport) -> AuditView:
         quantiles=_quantiles(report),
         beyond=beyond,
         asked=tuple((name.replace("_", " "), _said(value)) for name, value in report.request.items()),
+        resumable=resumable,
     )
 
 

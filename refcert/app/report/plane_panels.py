@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from refcert.app.report import plane_colors as colors
 from refcert.app.report import plane_values as values
 from refcert.app.report.plane_colors import BEST, CONTOUR, INK, PLANE, SOFT, SURFACE, WRONG
+from refcert.app.report.plane_fit import Place, fit
 from refcert.app.report.plane_scene import Scene
 from refcert.app.report.plane_values import Array, Grid, Point
 from refcert.app.report.plane_words import amount, times
@@ -36,8 +37,6 @@ MARKS: Final[dict[str, dict[str, Any]]] = {
     TOUCHING: {"marker": "o", "markersize": 7, "markerfacecolor": "#ffd84d", "markeredgecolor": "#1d1d1d"},
     FAILING: {"marker": "D", "markersize": 8, "markerfacecolor": WRONG, "markeredgecolor": "#fff4f4"},
 }
-
-Place = tuple[float, float, float, float]
 
 
 def draw_panel(figure: Figure, scene: Scene, panel: str, place: Place) -> Axes:
@@ -135,6 +134,7 @@ def _map(figure: Figure, scene: Scene, panel: str, place: Place) -> Axes:
     ticks = colors.scale_ticks(gap)
     bar.set_yticks(ticks, [amount(tick, grid.power) for tick in ticks])
     bar.tick_params(length=2, pad=2)
+    fit(figure, ax, place, bar)
     _head(figure, place, scene, panel)
     return ax
 
@@ -158,6 +158,7 @@ def _curve(figure: Figure, scene: Scene, place: Place) -> Axes:
             ax.plot(*at, **MARKS[name], linestyle="", clip_on=False, zorder=6, gid=name)
     ax.set(xlabel=ruler.label, ylabel=scene.value.label)
     _frame(ax, x)
+    fit(figure, ax, place)
     _head(figure, place, scene, "surface")
     return ax
 
@@ -179,6 +180,7 @@ def _gap_curve(figure: Figure, scene: Scene, panel: str, place: Place) -> Axes:
     ax.set(xlabel=rulers[k].label, ylabel="gap")
     _frame(ax, x)
     ax.yaxis.set_major_formatter(lambda tick, _: amount(tick, grid.power))
+    fit(figure, ax, place)
     _head(figure, place, scene, panel)
     return ax
 

@@ -48,7 +48,7 @@ def amount(value: float, power: int) -> str:
     if value == 0:
         return "0"
     total = power + math.floor(math.log10(abs(value)) + _ALMOST)
-    if -4 < total < 5:
+    if -4 < total < 4:
         text = f"{value * 10.0**power:.4g}"
     else:
         digits = f"{value / 10.0 ** (total - power):.3g}"

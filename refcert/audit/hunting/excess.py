@@ -8,7 +8,8 @@ Method card
                however far it is below the plane's own rounding; a hunt moves the anchor to what it has found.
                f is a product F(v) G(z) of one factor in v and one in z, with G = 1 where z does not matter.
     Sound      A violation counts only if `confirm` finds it at that very point; the float64 side only guides.
-               The sigmoid and tanh here are not the kernel's formulas.
+               The sigmoid and tanh here are not the kernel's formulas; only where they cancel at every precision
+               the values of the second method are asked (`saturated`).
     Shapes     v, z and results: arrays of any one shape.
 """
 
@@ -24,6 +25,7 @@ from flint import arb
 from numpy.typing import ArrayLike, NDArray
 
 from refcert.audit.hunting.factors import FACTORS
+from refcert.audit.hunting.saturated import saturated_excess
 from refcert.kernel.ball import (
     ONE,
     ZERO,
@@ -137,17 +139,33 @@ def confirm(claim: PlaneClaim, v: float, z: float, way: str = "") -> Found | Non
 
 def confirmed_violation(claim: PlaneClaim, v: Sequence[float], z: Sequence[float]) -> float | None:
     """A lower bound of the violation at the point (sum of v, sum of z), 0 if it underflows; None: not certainly one."""
-    best = None
-    for bits in PRECISIONS:
-        with precision(bits):
-            excess = ball_excess(claim, v, z)
-            if surely_not_positive(excess):
-                return None
-            if surely_positive(excess):
-                best = max(0.0, float_below(excess))
-                if excess.rel_accuracy_bits() >= ACCURACY_BITS:
-                    break
-    return best
+    for value in (ball_excess, saturated_excess):
+        best = None
+        for bits in PRECISIONS:
+            with precision(bits):
+                excess = value(claim, v, z)
+                if surely_not_positive(excess):
+                    return None
+                if surely_positive(excess):
+                    best = max(0.0, float_below(excess))
+                    if excess.rel_accuracy_bits() >= ACCURACY_BITS:
+                        break
+        if best is not None:
+            return best
+    return None
+
+
+def surely_not_beyond(claim: PlaneClaim, v: Sequence[float], z: Sequence[float]) -> bool:
+    """True only if the point (sum of v, sum of z) is certainly not beyond the plane."""
+    for value in (ball_excess, saturated_excess):
+        for bits in PRECISIONS:
+            with precision(bits):
+                excess = value(claim, v, z)
+                if surely_positive(excess):
+                    return False
+                if surely_not_positive(excess):
+                    return True
+    return False
 
 
 class Excess:

@@ -26,13 +26,15 @@ class Why(StrEnum):
     """Why a plane has no volume ratio.
 
     NO_AREA: the box has none. FLAT: the surface is straight there, so the least volume is 0. UNRESOLVED: the least
-    volume is not known to the gap asked for. REFUTED: the plane cuts the surface.
+    volume is not known to the gap asked for. REFUTED: the plane cuts the surface. OVERFLOW: the ratio is above every
+    float64.
     """
 
     NO_AREA = "no_area"
     FLAT = "flat"
     UNRESOLVED = "unresolved"
     REFUTED = "refuted"
+    OVERFLOW = "overflow"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from refcert.audit.tightness.surfaces import Floats, Sigmoid, Surface, sech_squa
 
 # Newton steps after the closed form: it is exact up to rounding, which in thin boxes is much of the box.
 _POLISH: Final = 3
+# Contacts nearer to zero have no digits left: slopes are flat there to second order. In boxes much wider than this,
+# what the surface can rise by up to such a contact is below rounding.
+_FOLD: Final = 1e-8
 # Steps of the bracketed Newton method for the inside; five or six are the rule.
 _STEPS: Final = 20
 
@@ -76,12 +79,18 @@ def _clip(x: Floats) -> Floats:
     return np.clip(np.nan_to_num(x, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
 
 
+def _off_the_fold(start: Floats, contact: Floats, end: Floats) -> Floats:
+    """The start for Newton's method; where rounding of the slope left no contact but 0, the box's concave end."""
+    return np.where(contact < _FOLD, end, start)
+
+
 def _side_v(surface: Surface, alpha: Floats, y: float) -> Floats:
     first, second = surface.factors
     scale = second.value(surface.centre_z + surface.half_z * y)
     ratio = _slopes(surface, alpha, alpha)[0] / scale
     contact = _sigmoid_contact(ratio) if isinstance(first, Sigmoid) else _sigmoid_contact(ratio / 4) / 2
     x = _clip((np.copysign(contact, scale) - surface.centre_v) / surface.half_v)
+    x = _off_the_fold(x, contact, np.copysign(1.0, scale))
     fixed = np.full_like(x, y)
     for _ in range(_POLISH):
         slope = surface.gradient(x[:, None], fixed[:, None])[0][:, 0] - alpha
@@ -94,7 +103,8 @@ def _side_z(surface: Surface, beta: Floats, x: float) -> Floats:
     first, _ = surface.factors
     ratio = _slopes(surface, beta, beta)[1] / first.value(surface.centre_v + surface.half_v * x)
     # 1 - tanh(z)^2 = 4 sigmoid'(2 z)
-    y = _clip((_sigmoid_contact(ratio / 4) / 2 - surface.centre_z) / surface.half_z)
+    contact = _sigmoid_contact(ratio / 4) / 2
+    y = _off_the_fold(_clip((contact - surface.centre_z) / surface.half_z), contact, np.ones_like(contact))
     fixed = np.full_like(y, x)
     for _ in range(_POLISH):
         slope = surface.gradient(fixed[:, None], y[:, None])[1][:, 0] - beta
