@@ -293,6 +293,7 @@ OPERATIONS: dict[str, Any] = {
     "exp": _exp,
     "square": lambda x: _mul(x, x),
     "isfinite": lambda x: Condition(),
+    "isnan": lambda x: Condition(),
     "log": _unknown,
     "log1p": _unknown,
     "log_sigmoid": _unknown,

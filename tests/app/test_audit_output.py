@@ -363,3 +363,30 @@ def test_what_was_found_is_printed_also_where_a_file_cannot_be_written(here):
     assert json.loads(result.out)["summary"]["refuted"] == 2
     assert "cannot write " in result.err
     assert "found.xml: " in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (("--html", "sound.npz"), "--html sound.npz is also the source sound.npz"),
+        (("--html", "a.out", "--junit", "./a.out"), "--html a.out is also --junit"),
+        (("--plot", "a.gif"), "a.gif"),
+    ],
+)
+def test_outputs_do_not_replace_the_source_or_each_other(here, options, shown):
+    """Regression: the audited planes were replaced by the page about them, with exit code 0."""
+    save(here / "sound.npz", [SOUND])
+    before = (here / "sound.npz").read_bytes()
+    result = refcert("audit", "sound.npz", *options)
+    assert result.code == ExitCode.BAD_INPUT
+    assert shown in result.message
+    assert (here / "sound.npz").read_bytes() == before
+    assert sorted(path.name for path in here.iterdir() if path.name.startswith("a.")) == []
+
+
+def test_an_output_does_not_replace_the_audited_module(here):
+    (here / "mine.py").write_text("def planes(*boxes): raise ValueError('never called')\n")
+    result = refcert("audit", "mine:planes", "--html", "mine.py")
+    assert result.code == ExitCode.BAD_INPUT
+    assert "--html mine.py is also the module of mine:planes" in result.message
+    assert (here / "mine.py").read_text().startswith("def planes")

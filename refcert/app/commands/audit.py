@@ -201,8 +201,6 @@ def _write(
 
 def _check_outputs(source: str, outputs: dict[str, Path | None]) -> None:
     """Before hours of work: every output has a place, and none is the source or another output."""
-    from refcert.app.report.audit_plots import check_plot_target
-
     taken = {Path(source).resolve(): f"the source {source}"}
     module, colon, _ = source.partition(":")
     if colon:
@@ -214,6 +212,8 @@ def _check_outputs(source: str, outputs: dict[str, Path | None]) -> None:
             raise InputError(f"{option} {path} is also {taken[path.resolve()]}; name another file")
         taken[path.resolve()] = option
         if option == "--plot":
+            from refcert.app.report.audit_plots import check_plot_target
+
             check_plot_target(path)
         elif path.is_dir():
             raise OutputError(f"{option} {path} is a directory; name a file")
