@@ -27,7 +27,7 @@ Key = tuple[str, str, str]
 """Name and digest of the fault, and layer."""
 
 FOLDERS: Final = ("gpu_engine", "refcert", "tests")
-_OWN: Final = ("refcert/audit/mutations/", "tests/audit/test_mutations.py")
+_OWN: Final = ("refcert/audit/mutations/", "tests/audit/test_mutation")
 
 
 class UncleanTreeError(RuntimeError):

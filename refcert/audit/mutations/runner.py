@@ -14,6 +14,7 @@ from typing import Any, Final
 import refcert
 from refcert.audit.mutations.hook import VARIABLE, environment_entry
 from refcert.audit.mutations.mutation import Mutation
+from refcert.audit.mutations.reach import blind_files
 from refcert.audit.mutations.suites import Suite
 from refcert.audit.mutations.zygote import Zygote
 
@@ -57,11 +58,14 @@ def run_layer(
 ) -> Outcome:
     """Run the layer on the checkout at `root`, which is not written to.
 
-    The files that the suite names first for the fault's room are run first, the others only if these miss it. limit:
+    The files that the suite names first for the fault's room are run first, the others only if these miss it; files
+    whose imports never lead to the changed module are left out (`reach`). limit:
     seconds for all of it. zygote: started with `environment` for this root.
     """
-    first = _first_files(root, suite, mutation)
-    stages = [(first, suite.ignore), (suite.paths, (*suite.ignore, *first))] if first else [(suite.paths, suite.ignore)]
+    blind = () if mutation is None else blind_files(root, suite.paths, mutation.module)
+    ignore = (*suite.ignore, *blind)
+    first = tuple(name for name in _first_files(root, suite, mutation) if name not in blind)
+    stages = [(first, ignore), (suite.paths, (*ignore, *first))] if first else [(suite.paths, ignore)]
     found = _Stage(MISSED, "", "", 0.0, 0.0, 0)
     for paths, ignore in stages:
         stage = _run_stage(root, suite, paths, ignore, mutation, limit - found.wall, zygote)

@@ -25,7 +25,7 @@ class Suite:
 
 _TESTS: Final = ("tests/engine", "tests/kernel", "tests/reference", "tests/audit")
 # The campaign's own tests say nothing of the engine, and would start campaigns inside the campaign.
-_OWN: Final = ("tests/audit/test_mutations.py",)
+_OWN: Final = ("tests/audit/test_mutations.py", "tests/audit/test_mutation_reach.py")
 # Few examples, not made smaller: a fault is to be seen, not explained.
 _QUICK: Final = ("--hypothesis-profile=quick",)
 
