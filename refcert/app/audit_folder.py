@@ -115,17 +115,52 @@ def is_audit_folder(path: Path) -> bool:
     return request.is_file() and str(read_json(request).get("format")).startswith(FORMAT.partition(" ")[0])
 
 
-def open_folder(out: Path, resume: bool, request: dict[str, Any]) -> AuditFolder:
-    """A new folder, or that of the same audit before. Raises InputError where it asked for something else."""
+def open_folder(out: Path, resume: bool, request: dict[str, Any], made_by: str) -> AuditFolder:
+    """A new folder, or that of the same audit before. Raises InputError where it asked for something else.
+
+    made_by: the file whose change makes other planes.
+    """
     if not resume:
         made = runs.create(out, {**request, "format": FORMAT}, ("planes", "verdicts"))
         return AuditFolder(made.path, made.made)
     stored = read_json(out / "request.json")
     if stored.get("format") != FORMAT:
         raise InputError(f"{out} has format {stored.get('format')!r}, this version reads {FORMAT!r}")
+    _check_same(out, runs.leaves(stored), runs.leaves(request), made_by)
     runs.check_same(out, stored, request)
     runs.remove_leftovers(out)
     return AuditFolder(out)
+
+
+def _check_same(out: Path, before: dict[str, Any], now: dict[str, Any], made_by: str) -> None:
+    """Raise InputError, by the names of the options, where an audit is not the one before."""
+    changed = {key for key in (*before, *now) if before.get(key) != now.get(key)}
+    names = [audit.get("source.name") for audit in (before, now)]
+    if "source.kind" in changed or changed >= {"source.name", "source.digest"}:
+        raise InputError(f"{out} was an audit of {names[0]}, now of {names[1]}; choose another --out")
+    # The size of the parts follows from options, and is only told if none of them explains it.
+    for key in sorted(changed, key=lambda key: (key == "request.part", key)):
+        group, _, name = key.partition(".")
+        if group == "request":
+            was, is_ = (_option(name, audit.get(key)) for audit in (before, now))
+            raise InputError(
+                f"{out} was started {was}, now {is_}; resume with the same options or choose another --out"
+            )
+    if "source.digest" in changed:
+        raise InputError(f"{made_by} has changed since {out} was started; choose another --out")
+
+
+def _option(name: str, value: Any) -> str:
+    """An option of the command with its value: 'with --count 5', 'without --tightness'."""
+    if name == "part":
+        return f"with parts of {value} planes"
+    given, _, kind = name.partition(".")
+    if given == "given_boxes":
+        return f"with {value or 0} boxes of {kind} from --boxes-from"
+    option = "--" + name.replace("_", "-")
+    if value is None or isinstance(value, bool):
+        return f"{'with' if value else 'without'} {option}"
+    return f"with {option} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def request_of(source: Source, options: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from refcert.audit.plane_audit import judgement_json
+from refcert.audit.plane_audit import DIED, judgement_json
 from refcert.audit.plane_table import PlaneTable
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import PlaneClaim, Status
@@ -65,11 +65,15 @@ class Example:
 
     def to_json(self) -> dict[str, Any]:
         """The claim by the names of its columns, the verdict, and the snippet."""
-        claim = {name: value for name, value in asdict(self.claim).items() if name not in ("shift", "negated")}
         found = judgement_json(self.judgement)
         point: dict[str, Any] = {key: found[key] for key in ("point", "violation", "rest") if key in found}
         place: dict[str, Any] = {"plane": self.number, "table": self.table, "row": self.row}
-        return {**place, "claim": claim, **point, "snippet": self.snippet}
+        return {**place, "claim": _claim_json(self.claim), **point, "snippet": self.snippet}
+
+
+def _claim_json(claim: PlaneClaim) -> dict[str, Any]:
+    """A plane by the names of its columns."""
+    return {name: value for name, value in asdict(claim).items() if name not in ("shift", "negated")}
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,17 @@ class AuditReport:
         return dict(sorted(found.items()))
 
     @property
+    def cross_checked(self) -> int | None:
+        """Planes that both methods judged, without a contradiction: one would have ended the audit. None: not asked.
+
+        A plane that ends the process that judges it has no such verdict.
+        """
+        if not self.request.get("cross_check"):
+            return None
+        judged = (j for table in self.tables for j in table.judgements if j is not None)
+        return sum(judgement.reason != DIED for judgement in judged)
+
+    @property
     def tightness(self) -> dict[str, float | int | None] | None:
         """Quantiles of the known volume ratios; None if they were not asked for."""
         ratios = [table.ratios for table in self.tables if table.ratios is not None]
@@ -152,8 +167,8 @@ class AuditReport:
             "examples": [example.to_json() for example in self.examples],
             "request": dict(self.request),
         }
-        tightness = self.tightness
-        return found if tightness is None else found | {"tightness": tightness}
+        more = {"cross_checked": self.cross_checked, "tightness": self.tightness}
+        return found | {name: value for name, value in more.items() if value is not None}
 
     def _planes(self) -> list[dict[str, object]]:
         rows: list[dict[str, object]] = []
@@ -162,6 +177,9 @@ class AuditReport:
                 found: dict[str, object] = {"verdict": NOT_AUDITED}
                 if judgement is not None:
                     found = judgement_json(judgement)
+                if judgement is None or judgement.status is not Status.PROVED:
+                    # So that whoever reads only this finds the plane again; PROVED ones stay short.
+                    found |= {"table": table.name, "row": row, "claim": _claim_json(table.table.claim(row))}
                 if table.ratios is not None:
                     ratio = float(table.ratios[row])
                     found["volume_ratio"] = None if np.isnan(ratio) else ratio

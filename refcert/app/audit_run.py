@@ -64,7 +64,9 @@ def audit_source(name: str, options: AuditOptions, progress: Progress) -> AuditR
     check_out(options.out, options.resume)
     source = open_source(name, options.function, options.part)
     asked = request_of(source, _kept_options(options))
-    folder = None if options.out is None else open_folder(options.out, options.resume, asked)
+    folder = (
+        None if options.out is None else open_folder(options.out, options.resume, asked, source.made_by or source.name)
+    )
     job = _Job(source, options, folder)
     with _kept(folder):
         seconds = job.work(progress)

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from refcert.app.audit_report import AuditReport, said_of
+from refcert.app.audit_report import AuditedTable, AuditReport, said_of
+from refcert.audit.verdicts import Judgement, Method
 from refcert.kernel.claims import Status
 
 # Longer lists are cut on the screen, never in the JSON or the audit's folder.
 SHOWN: Final = 20
 _GROUPS: Final = 60
 Key = tuple[str, ...]
+_NOT_ASKED: Final = "(not asked for)"
+# Both methods give this as the reason of every point; the screen shows the point itself.
+_SAID_BY_THE_POINT: Final = "a point lies beyond the plane"
+_METHODS: Final = {
+    Method.CANDIDATES: "critical points",
+    Method.BRANCHING: "interval branch and bound",
+    Method.HUNT: "a search whose point is confirmed",
+}
 _VERDICTS: Final = (Status.PROVED, Status.REFUTED, Status.UNDECIDED, None)
 
 
-def print_audit(console: Console, report: AuditReport) -> None:
-    """Counts by table, kind and side, every plane that is not proved, and snippets that show violations."""
+def print_audit(console: Console, report: AuditReport, out: Path | None = None) -> None:
+    """Counts by table, kind and side, every plane that is not proved, and snippets that show violations.
+
+    out: the audit's folder, from which it could go on.
+    """
     _print_counts(console, report)
     _print_planes(console, report)
-    _print_end(console, report)
+    _print_end(console, report, out)
     for example in report.examples:
-        place = f"plane {example.number}" + (f" ({example.table}, row {example.row})" if len(report.tables) > 1 else "")
+        place = f"plane {example.number} ({example.table}, row {example.row})"
         console.print(f"\n{place}, as Python:\n", soft_wrap=True)
         console.print(example.snippet.rstrip("\n"), soft_wrap=True)
 
@@ -39,13 +53,16 @@ def _print_counts(console: Console, report: AuditReport) -> None:
         ):
             group = groups.setdefault((audited.name, kind, side), Counter())
             group[None if judgement is None else judgement.status] += 1
+        if audited.unasked:
+            groups[audited.name, _NOT_ASKED, ""] = Counter({None: audited.unasked})
     several = len(report.tables) > 1
     if several and len(groups) <= _GROUPS:
         _print_table(console, ("table", "kind", "side"), groups)
         return
     if several and len(report.tables) <= _GROUPS:
         _print_table(console, ("table",), _joined(groups, slice(0, 1)))
-    _print_table(console, ("kind", "side"), dict(sorted(_joined(groups, slice(1, 3)).items())))
+    both = sorted(_joined(groups, slice(1, 3)).items(), key=lambda group: (group[0][0] == _NOT_ASKED, group[0]))
+    _print_table(console, ("kind", "side"), dict(both))
 
 
 def _joined(groups: Mapping[Key, Counter[Status | None]], part: slice) -> dict[Key, Counter[Status | None]]:
@@ -66,33 +83,36 @@ def _print_table(console: Console, heads: tuple[str, ...], groups: Mapping[Key, 
 
 
 def _print_planes(console: Console, report: AuditReport) -> None:
-    shown = hidden = offset = 0
+    """Refuted planes, the largest violation first, then those that are undecided, in their order."""
+    found: list[tuple[bool, float, int, AuditedTable, int, Judgement]] = []
+    offset = 0
     for audited in report.tables:
-        kinds, sides = audited.table.columns["kind"], audited.table.columns["side"]
         for row, judgement in enumerate(audited.judgements):
-            if judgement is None or judgement.status is Status.PROVED:
-                continue
-            if shown == SHOWN:
-                hidden += 1
-                continue
-            shown += 1
-            name = f" ({audited.name}, row {row})" if len(report.tables) > 1 else ""
-            text = f"plane {offset + row}{name}: {kinds[row]}, {sides[row]}: {said_of(str(kinds[row]), judgement)}"
-            console.print(text, soft_wrap=True)
+            if judgement is not None and judgement.status is not Status.PROVED:
+                open_ = judgement.status is Status.UNDECIDED
+                found.append((open_, -(judgement.violation or 0.0), offset + row, audited, row, judgement))
         offset += len(audited.judgements)
-    if hidden:
-        console.print(f"... and {hidden:,} more (--json has all)")
+    for _, _, number, audited, row, judgement in heapq.nsmallest(SHOWN, found, key=lambda plane: plane[:3]):
+        kind, side = (str(audited.table.columns[name][row]) for name in ("kind", "side"))
+        if judgement.status is Status.REFUTED and judgement.reason == _SAID_BY_THE_POINT:
+            judgement = judgement._replace(reason="")
+        place = f"plane {number} ({audited.name}, row {row})"
+        console.print(f"{place}: {kind}, {side}: {said_of(kind, judgement)}", soft_wrap=True)
+    if len(found) > SHOWN:
+        console.print(f"... and {len(found) - SHOWN:,} more (--json has all)")
 
 
-def _print_end(console: Console, report: AuditReport) -> None:
+def _print_end(console: Console, report: AuditReport, out: Path | None) -> None:
     rate = ""
     if report.judged_now and report.seconds > 0:
         rate = f"; {report.judged_now / report.seconds:,.0f} planes/s with {report.workers} workers"
     counts = ", ".join(f"{number:,} {name}" for name, number in report.summary.items())
     console.print(f"{counts}{rate}", soft_wrap=True)
-    methods = ", ".join(f"{number:,} by {name}" for name, number in report.methods.items())
+    methods = ", ".join(f"{number:,} by {name} ({_METHODS[Method(name)]})" for name, number in report.methods.items())
     if len(report.methods) > 1 or report.request.get("cross_check"):
         console.print(f"decided: {methods}", soft_wrap=True)
+    if report.cross_checked is not None:
+        console.print(f"cross-check: {report.cross_checked:,} planes judged by both methods, no contradiction")
     tightness = report.tightness
     if tightness is not None:
         quantiles = ", ".join(
@@ -103,7 +123,7 @@ def _print_end(console: Console, report: AuditReport) -> None:
         total = sum(report.counts.values())
         console.print(
             f"NOT AUDITED: {report.not_audited:,} of {total:,} planes, the budget ran out; "
-            "--out and --resume continue, or give a larger one",
+            + ("give a larger one" if out is None else f"continue with --out {out} --resume, or give a larger one"),
             soft_wrap=True,
         )
     if report.parts_missing:

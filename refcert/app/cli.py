@@ -35,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     epilog=(
         "Exit codes: 0 done, all proved; 1 a plane is REFUTED or a lemma failed; 2 bad input, nothing written; "
@@ -83,7 +84,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Interrupted:
-        _say("interrupted; what is finished stays in --out, and --resume continues it")
+        _say(_interrupted(sys.argv[1:]))
         sys.exit(_INTERRUPTED)
     except Exception as error:
         code = _exit_code(error)
@@ -108,6 +109,15 @@ def main() -> None:
 
 # What shells report for a program that Ctrl-C ended.
 _INTERRUPTED = 130
+
+
+def _interrupted(words: list[str]) -> str:
+    """What becomes of a command's work after Ctrl-C."""
+    if any(word.partition("=")[0] == "--out" for word in words):
+        return "interrupted; what is finished stays in --out, and --resume continues it"
+    if words[:1] in (["audit"], ["certify"]):
+        return "interrupted; with --out what is finished is kept, and --resume continues it"
+    return "interrupted"
 
 
 def _say(message: str) -> None:

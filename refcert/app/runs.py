@@ -50,6 +50,7 @@ __all__ = [
     "check_same",
     "create",
     "discard",
+    "leaves",
     "open_run",
     "output_errors",
     "remove_leftovers",
@@ -302,7 +303,7 @@ def resume(path: Path, request: dict[str, Any]) -> RunFolder:
 
 def check_same(path: Path, stored: dict[str, Any], request: dict[str, Any]) -> None:
     """Raise InputError, naming the first difference, unless both requests ask for the same."""
-    before, now = _leaves(stored), _leaves(request)
+    before, now = leaves(stored), leaves(request)
     # What was typed comes first: it explains the rest.
     for key in sorted({*before, *now}, key=lambda key: (not key.startswith("request."), key)):
         if before.get(key) != now.get(key) and not key.startswith(_MAY_DIFFER):
@@ -320,11 +321,11 @@ _MAY_DIFFER = (
 )
 
 
-def _leaves(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def leaves(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{'request.norm': 'inf', ...}: every value under its whole name."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
-        flat |= _leaves(item, f"{prefix}{key}.") if isinstance(item, dict) else {prefix + key: item}
+        flat |= leaves(item, f"{prefix}{key}.") if isinstance(item, dict) else {prefix + key: item}
     return flat
 
 

@@ -29,7 +29,8 @@ def exact_float64(values: NDArray[Any]) -> NDArray[np.float64]:
     """
     kind = values.dtype.kind
     if kind not in "fiu":
-        raise InexactError(f"is {values.dtype}; give floats, or whole numbers")
+        remedy = ", .astype(float)" if kind in "OUS" else ""
+        raise InexactError(f"is {values.dtype}; give floats{remedy}, or whole numbers")
     with np.errstate(over="ignore"):
         found = values.astype(np.float64)
     if kind == "f" and values.dtype.itemsize <= found.dtype.itemsize:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ _OF_Z: Final = ("lower_z", "upper_z", "slope_z")
 _PRODUCTS: Final = ("sigmoid_times_tanh", "sigmoid_times_identity")
 
 Column = NDArray[Any]
+_ARRAY: Final = b"\x93NUMPY"
 
 
 # What numpy and zipfile raise on damaged, encrypted or hostile archives.
@@ -42,7 +43,11 @@ _UNREADABLE: Final = (
 
 
 class PlaneTableError(ValueError):
-    """A planes file or table that makes no sense; the message names column and row."""
+    """A planes file or table that makes no sense; the message names column and row, `row` is it where there is one."""
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def _check_form(columns: Mapping[str, Column], origin: Mapping[str, Column]) -> 
             )
     for name in ("kind", "side"):
         if columns[name].dtype.kind != "U":
-            raise PlaneTableError(f"column {name!r} is {columns[name].dtype}; give strings (numpy dtype 'U')")
+            raise PlaneTableError(f"column {name!r} is {columns[name].dtype}; give strings, .astype(str)")
 
 
 def _exact(name: str, column: Column) -> NDArray[np.float64]:
@@ -131,7 +136,7 @@ def _exact(name: str, column: Column) -> NDArray[np.float64]:
         return exact_float64(column)
     except InexactError as error:
         where = f"column {name!r}" + ("" if error.row is None else f", row {error.row}:")
-        raise PlaneTableError(f"{where} {error}") from None
+        raise PlaneTableError(f"{where} {error}", error.row) from None
 
 
 def _check_values(columns: Mapping[str, Column]) -> None:
@@ -143,15 +148,39 @@ def _check_values(columns: Mapping[str, Column]) -> None:
         _raise_at(relevant & ~np.isfinite(columns[name]), name, columns[name], "every number must be finite")
     for axis, relevant in (("v", np.ones_like(product)), ("z", product)):
         low, high = columns[f"lower_{axis}"], columns[f"upper_{axis}"]
-        _raise_at(
-            relevant & np.greater(low, high), f"lower_{axis}", low, f"it is above upper_{axis}: the box is reversed"
-        )
+        for row in np.flatnonzero(relevant & np.greater(low, high))[:1]:
+            raise PlaneTableError(
+                f"column 'lower_{axis}', row {row}: {low[row].item()!r}; it is above upper_{axis} = "
+                f"{high[row].item()!r}: the box is reversed",
+                int(row),
+            )
 
 
 def _raise_at(bad: NDArray[np.bool_], name: str, column: Column, remedy: str) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise PlaneTableError(f"column {name!r}, row {row}: {column[row].item()!r}; {remedy}")
+        raise PlaneTableError(f"column {name!r}, row {row}: {column[row].item()!r}; {remedy}", row)
+
+
+def _is_array(file: BinaryIO) -> bool:
+    """Whether a file begins as one array does."""
+    file.seek(0)
+    return file.read(len(_ARRAY)) == _ARRAY
+
+
+def _member(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> Column:
+    """One column. Python objects, which numpy tells from everything else only by its message, are refused by name."""
+    try:
+        found: Column = archive[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        kind = "float" if name in NUMBERS else "str"
+        raise PlaneTableError(
+            f"{path}: not a readable .npz file (column {name!r} holds Python objects, reading which could run code); "
+            f"save it with .astype({kind})"
+        ) from None
+    return found
 
 
 def read_planes(path: Path) -> PlaneTable:
@@ -160,13 +189,16 @@ def read_planes(path: Path) -> PlaneTable:
         raise PlaneTableError(f"{path}: no such file; give an .npz file with columns {', '.join(COLUMNS)}")
     try:
         with path.open("rb") as file:  # numpy leaves its own file open on damaged archives
+            if not zipfile.is_zipfile(file) and not _is_array(file):
+                raise ValueError("no zip archive, or cut short")
+            file.seek(0)
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise PlaneTableError(f"{path}: a single array; give an .npz file with named columns")
             twice = [name for name, number in Counter(archive.files).items() if number > 1]
             if twice:
                 raise PlaneTableError(f"{path}: column {twice[0]!r} is there twice; give each once")
-            columns = {name: archive[name] for name in archive.files}
+            columns = {name: _member(path, archive, name) for name in archive.files}
     except _UNREADABLE as error:
         if isinstance(error, PlaneTableError):
             raise

@@ -69,7 +69,7 @@ def change(name, row, value):
 FAULTS = {
     "NaN": (change("slope_v", 2, np.nan), ("column 'slope_v', row 2: nan", "finite")),
     "infinity": (change("offset", 1, -np.inf), ("column 'offset', row 1: -inf", "finite")),
-    "reversed box": (change("lower_v", 1, 7.5), ("column 'lower_v', row 1: 7.5", "above upper_v", "reversed")),
+    "reversed box": (change("lower_v", 1, 7.5), ("column 'lower_v', row 1: 7.5", "above upper_v = 1.5", "reversed")),
     "missing column": (
         lambda t: {k: v for k, v in t.items() if k != "slope_z"},
         ("missing column 'slope_z'; needed: kind, side",),
@@ -88,7 +88,9 @@ def test_bad_planes_are_named_by_file_column_and_row(here, form, fault):
     FORMS[form](path, make(columns([SOUND] * 3)))
     result = audit(path)
     assert result.code == ExitCode.BAD_INPUT
-    for word in (f"bad.{form}: ", *words):
+    # The header is line 1; what is wrong with one plane names its row.
+    line = next((int(word.partition("row ")[2][0]) + 2 for word in words if ", row " in word), 1)
+    for word in (f"bad.{form}: ", *words, *([f"(line {line})"] if form == "csv" else [])):
         assert word in result.message
 
 
@@ -98,7 +100,7 @@ def test_wrong_lengths_and_shapes(here):
     np.savez("bad.npz", **columns([SOUND] * 3) | {"offset": np.zeros((3, 1))})
     assert "column 'offset' has shape (3, 1); give one entry per plane" in audit("bad.npz").message
     np.savez("bad.npz", **columns([SOUND]) | {"offset": np.array(["1.0"])})
-    assert "column 'offset' is <U3; give floats" in audit("bad.npz").message
+    assert "column 'offset' is <U3; give floats, .astype(float), or whole numbers" in audit("bad.npz").message
 
 
 def test_float32_planes_are_the_exact_values_that_they_are(here):
@@ -158,22 +160,27 @@ def test_numbers_of_a_csv_file_that_are_no_floats(here, text, words):
     message = audit(write_csv(here / "bad.csv", table)).message
     assert "bad.csv: column 'offset', row 1: " in message
     assert words in message
+    assert "(line 3)" in message
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (";".join(COLUMNS) + "\ntanh;upper;0\n", "columns are separated by ';'; write commas, and decimal points"),
+        ('kind,side\n"two\nlines",upper\ntanh\n', "row 1 has 1 values, the header has 2 columns (line 4)"),
         ("", "empty; give a header"),
         ("kind,kind\n", "column 'kind' is there twice"),
-        (",".join(COLUMNS) + "\ntanh,upper,0\n", "row 0 (line 2) has 3 values, the header has 9"),
-        ('"a\nb', "not a readable CSV file"),
+        (",".join(COLUMNS) + "\ntanh,upper,0\n", "row 0 has 3 values, the header has 9 columns (line 2)"),
+        ('kind\n"a\nb', "not a readable CSV file (line 2: "),
     ],
 )
 def test_csv_files_that_are_none(here, text, words):
     (here / "bad.csv").write_text(text)
     assert words in audit("bad.csv").message
     (here / "bad.csv").write_bytes(b"\xff\xfe\x00")
-    assert "not a readable CSV file" in audit("bad.csv").message
+    assert "not a readable CSV file (line 1: " in audit("bad.csv").message
+    (here / "bad.csv").write_bytes(b"kind\ntanh\n\xff\n")
+    assert "not a readable CSV file (line 3: " in audit("bad.csv").message
 
 
 def test_parquet_files_that_are_none(here):
@@ -292,6 +299,22 @@ def test_options_of_functions_do_not_go_with_files(here):
         ("--dtype", "float32"),
     ):
         assert f"{option[0]} goes only with module:function" in audit("a.npz", *option).message
+
+
+def test_what_is_no_npz_file_is_refused_in_our_words(here):
+    """Regression: numpy's advice to allow pickles, which can run code, was passed on."""
+    (here / "x.txt").write_text("kind,side\n")
+    assert "x.txt: no planes file, which are .npz, .parquet, .csv" in audit("x.txt").message
+    (here / "x.npz").write_bytes(b"\x80\x04garbage")
+    messages = [audit("x.npz").message]
+    assert "x.npz: not a readable .npz file (no zip archive, or cut short)" in messages[0]
+    table = columns([SOUND] * 2)
+    for name, kind in (("kind", "str"), ("offset", "float")):
+        np.savez("x.npz", **table | {name: table[name].astype(object)})
+        messages.append(audit("x.npz").message)
+        assert f"column {name!r} holds Python objects" in messages[-1]
+        assert f"save it with .astype({kind})" in messages[-1]
+    assert not any("allow_pickle" in message for message in messages)
 
 
 def test_paths_that_lead_nowhere(here):

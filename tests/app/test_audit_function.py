@@ -154,14 +154,20 @@ def test_names_that_lead_nowhere(here):
     (here / "leaves.py").write_text("raise SystemExit(0)\n")
     assert "importing leaves raised SystemExit" in refused("leaves:planes")
     (here / "wrong.py").write_text("def f(:\n")
-    assert "importing wrong raised SyntaxError" in refused("wrong:planes")
+    assert "importing wrong raised SyntaxError (wrong.py, line 1): invalid syntax" in refused("wrong:planes")
+    (here / "uses.py").write_text("import deeper\n")
+    (here / "deeper.py").write_text("x = 1\ny = (\n")
+    assert "importing uses raised SyntaxError (deeper.py, line 2): " in refused("uses:planes")
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--boxes", "huge"), "--boxes 'huge' is not known; choose from point, thin"),
-        (("--boxes", ""), "--boxes '' is not known"),
+        (("--boxes", ""), "--boxes '' has an empty name; give names of point, thin"),
+        (("--kinds", ","), "--kinds ',' has an empty name; give names of sigmoid_times_tanh"),
+        (("--count", "1000001"), "--count is 1,000,001; give at most 1,000,000 boxes of each family and kind"),
+        (("--count", "999999999", "--boxes-from", "none.npz"), "--count is 999,999,999; give at most"),
         (("--boxes", "thin,thin"), "names 'thin' twice"),
         (("--kinds", "softplus"), "--kinds 'softplus' is not known; choose from sigmoid_times_tanh"),
         (("--dtype", "float16"), "--dtype 'float16' is not known; choose from float64, float32"),
@@ -339,6 +345,16 @@ def faulty(kind, *box):
 """
     result = audit(engine(here, body), *FEW, "--json")
     assert result.json["summary"] == {"proved": 18, "refuted": 6, "undecided": 0}
+
+
+@pytest.mark.parametrize("arguments", ["kind, lower, upper", "", "kind, lower_v, upper_v, lower_z, upper_z, *, dtype"])
+def test_a_wrong_signature_is_told_with_the_right_one(here, arguments):
+    message = refused(engine(here, f"\n\ndef faulty({arguments}):\n    return None\n"))
+    assert "the function cannot be called (faulty() " in message
+    assert "define it as function(kind, lower_v, upper_v, lower_z, upper_z)" in message
+    assert "function.py" not in message
+    own = refused(faulty(here, "len(3)"))  # a TypeError of the function's own code
+    assert "the function raised TypeError (engine" in own
 
 
 def test_methods_and_callable_objects(here):

@@ -22,7 +22,7 @@ from refcert.audit import examine as examining
 from refcert.audit.plane_table import PlaneTable
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import Status
-from tests.app.audit_files import SOUND, UNSOUND, audit, columns, save
+from tests.app.audit_files import SOUND, UNSOUND, audit, columns, module, save
 from tests.app.commands import refcert
 
 
@@ -60,7 +60,7 @@ def test_exit_codes_say_the_worst(monkeypatch):
 def test_every_key_of_the_json_is_in_its_page(request):
     page = (request.config.rootpath / "docs" / "json.md").read_text()
     page = page.partition("## `refcert audit`")[2].partition("\n## ")[0]
-    found = audit("planes.npz", "--tightness", "--json").json
+    found = audit("planes.npz", "--tightness", "--cross-check", "--json").json
     for key in (*found, *found["planes"][1], *found["examples"][0], *found["tables"][0], *found["request"]):
         assert f"`{key}`" in page or f"{key}," in page or f"{key}}}" in page, key
 
@@ -74,7 +74,53 @@ def test_json_and_table_tell_the_same():
     ]
     table = audit("planes.npz").out
     assert "2 proved, 2 refuted, 0 undecided" in table
-    assert f"plane 1: sigmoid_times_tanh, upper: REFUTED at v = {found['planes'][1]['point']['v']!r}, z = " in table
+    assert (
+        f"plane 1 (planes.npz, row 1): sigmoid_times_tanh, upper: REFUTED at v = {found['planes'][1]['point']['v']!r}"
+        in table
+    )
+
+
+def test_planes_that_are_not_proved_can_be_found_again(here):
+    """Regression: without --out the JSON of a refuted plane of a function did not say which plane it was."""
+    save(here / "d" / "a.npz", [SOUND, UNSOUND])
+    save(here / "d" / "b.npz", [UNSOUND, SOUND, SOUND], kind="sigmoid_times_tanh")
+    rows = audit("d", "--json", "--budget-planes", 4).json["planes"]
+    assert [(row.get("table"), row.get("row")) for row in rows] == [
+        *((None, None), ("a.npz", 1), ("b.npz", 0), (None, None), ("b.npz", 2)),
+    ]
+    asked = {name: column[0].item() for name, column in columns([UNSOUND], kind="sigmoid_times_tanh").items()}
+    assert rows[2]["claim"] == asked
+    assert rows[4] == {"verdict": "NOT AUDITED", "table": "b.npz", "row": 2, "claim": {**asked, "offset": SOUND}}
+
+
+def test_the_worst_refuted_planes_are_shown_first(here):
+    save(here / "many.npz", [0.9 - 0.02 * k for k in range(30)])
+    shown = [line for line in audit("many.npz", "--examples", 0).out.splitlines() if line.startswith("plane ")]
+    assert [line.partition(":")[0] for line in shown] == [f"plane {k} (many.npz, row {k})" for k in range(29, 9, -1)]
+    assert not any("lies beyond" in line for line in shown)
+
+
+def test_names_in_tables_are_whole_where_nobody_looks_at_a_screen():
+    """Regression: a pipe got 80 columns, and names were cut."""
+    save(Path("d", f"{'long' * 30}.npz"), [SOUND], kind="sigmoid_times_identity")
+    save(Path("d", "short.npz"), [SOUND])
+    table = audit("d").out
+    assert "sigmoid_times_identity" in table
+    assert "long" * 30 in table
+
+
+def test_the_table_adds_up_and_the_folder_is_named_where_there_is_one():
+    name = module(Path(), "table_of_a_test", "")
+    options = ("--boxes", "random,point", "--kinds", "tanh,relu", "--count", 3, "--budget-planes", 4)
+    for out, words in (
+        ((), "NOT AUDITED: 20 of 24 planes, the budget ran out; give a larger one"),
+        (("--out", "kept"), "the budget ran out; continue with --out kept --resume, or give a larger one"),
+    ):
+        shown = audit(name, *options, *out).out
+        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+        assert sum(int(number) for row in rows for number in row[3:]) == 24
+        assert ["point", "(not asked for)", "", "0", "0", "0", "12"] in rows
+        assert words in shown
 
 
 def test_counter_examples_run_with_numpy_alone_and_the_worst_comes_first():
@@ -121,7 +167,11 @@ def test_tightness_is_summed_up():
 def test_the_second_method_agrees_and_is_said():
     found = audit("planes.npz", "--cross-check", "--json").json
     assert found["summary"] == {"proved": 2, "refuted": 2, "undecided": 0}
-    assert "decided: 4 by " in audit("planes.npz", "--cross-check").out
+    table = audit("planes.npz", "--cross-check").out
+    assert "decided: 4 by candidates (critical points)" in table
+    assert "cross-check: 4 planes judged by both methods, no contradiction" in table
+    assert found["cross_checked"] == 4
+    assert "cross_checked" not in audit("planes.npz", "--json").json
 
 
 def test_hunts_that_contradict_a_proof_are_faults_of_refcert(monkeypatch):
@@ -327,6 +377,7 @@ def test_a_page_and_pictures(here):
 
 def test_help_names_every_option():
     shown = refcert("audit", "--help").out
+    assert refcert("audit", "-h").out == shown
     drawn = ("--kinds", "--boxes", "--boxes-from", "--count", "--dtype", "--seed")
     asked = ("--cross-check", "--falsify", "--tightness", "--budget", "--budget-planes", "--out", "--resume")
     for option in (*drawn, *asked, "--examples", "--junit", "--html", "--plot", "--plots", "--workers", "--json"):

@@ -203,15 +203,18 @@ def test_ctrl_c_keeps_what_is_finished(here):
     assert "--resume continues it" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(list(Path("kept/verdicts").iterdir())) == 2
+    done = subprocess.run(command(*options), capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 130
+    assert "with --out what is finished is kept" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--cross-check",), "request.cross_check = false, now it is true"),
-        (("--seed", 1), "request.seed = 0, now it is 1"),
-        (("--tightness",), "request.part = 10, now it is 1000"),
-        (("--falsify", "none"), 'request.falsify = "undecided", now it is "none"'),
+        (("--cross-check",), "kept was started without --cross-check, now with --cross-check; resume with the same"),
+        (("--seed", 1), "kept was started with --seed 0, now with --seed 1"),
+        (("--tightness",), "kept was started without --tightness, now with --tightness"),
+        (("--falsify", "none"), "with --falsify undecided, now with --falsify none"),
     ],
     ids=str,
 )
@@ -227,7 +230,25 @@ def test_an_audit_goes_on_only_on_the_same_planes_wherever_they_lie(here, whole)
     resumed = audit("elsewhere/planes.npz", "--out", "kept", "--resume", "--json", "--examples", 0)
     assert verdicts(resumed) == whole
     save(here / "elsewhere" / "planes.npz", [*OFFSETS[:-1], 1.5])
-    assert "was started with source.digest = " in audit("elsewhere/planes.npz", "--out", "kept", "--resume").message
+    message = audit("elsewhere/planes.npz", "--out", "kept", "--resume").message
+    assert "kept was an audit of planes.npz, now of elsewhere/planes.npz; choose another --out" in message
+    save(here / "planes.npz", [*OFFSETS[:-1], 1.5])
+    message = audit("planes.npz", "--out", "kept", "--resume").message
+    assert "planes.npz has changed since kept was started; choose another --out" in message
+
+
+def test_an_audit_of_a_function_goes_on_only_as_it_began(here):
+    name = module(here, "resumed", "")
+    options = ("--boxes", "random", "--out", "kept")
+    assert audit(name, "--kinds", "tanh", "--count", 2, *options).code == ExitCode.OK
+    message = audit(name, "--kinds", "tanh", "--count", 3, *options, "--resume").message
+    assert "kept was started with --count 2, now with --count 3" in message
+    message = audit(name, "--kinds", "relu,tanh", "--count", 2, *options, "--resume").message
+    assert "kept was started with --kinds tanh, now with --kinds relu,tanh" in message
+    with (here / "resumed.py").open("a") as file:
+        file.write("# edited\n")
+    message = audit(name, "--kinds", "tanh", "--count", 2, *options, "--resume").message
+    assert "resumed.py has changed since kept was started; choose another --out" in message
 
 
 def test_folders_that_cannot_be_used(here):

@@ -245,7 +245,8 @@ def test_a_plane_shifted_inward_is_refuted_with_its_point(tiny: Path, tmp_path: 
     assert 0 < row["violation"] <= 0.5
     table = refcert("audit", out, "--workers", 1)
     assert table.code == ExitCode.REFUTED
-    assert f"plane {wrong}: {columns['kind'][wrong]}, upper: REFUTED at v = {row['point']['v']!r}" in table.out
+    place = f"plane {wrong} (part-00000, row {wrong})"
+    assert f"{place}: {columns['kind'][wrong]}, upper: REFUTED at v = {row['point']['v']!r}" in table.out
     # The verdicts are kept: the run's own summary has them now.
     resumed = refcert(*certify(tiny, *RADIUS, "--out", out, "--resume", "--json"))
     assert resumed.code == ExitCode.REFUTED

@@ -23,6 +23,9 @@ DTYPES: Final = ("float64", "float32")
 FROM_RUN: Final = "given"
 """The family of boxes that come from a run or a planes file."""
 
+MOST: Final = 1_000_000
+"""Boxes of one family and kind, which are drawn at once: 32 MB."""
+
 Boxes = NDArray[np.float64]
 
 
@@ -46,6 +49,11 @@ class Draw:
                 raise InputError(f"{option} {value!r} is not known; choose from {', '.join(known)}")
         if self.count < 1:
             raise InputError(f"--count is {self.count}; give at least 1")
+        if self.count > MOST:
+            raise InputError(
+                f"--count is {self.count:,}; give at most {MOST:,} boxes of each family and kind, and another --seed "
+                "for more"
+            )
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}; give a whole number from 0 up")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
+import zipfile
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
@@ -80,6 +82,8 @@ def open_directory(path: Path, size: int) -> Source:
 
 def read_table(path: Path) -> PlaneTable:
     """A planes file by its ending; what has none of the known ones is read as .npz."""
+    if path.is_file() and path.suffix.lower() not in READERS and not zipfile.is_zipfile(path):
+        raise PlaneTableError(f"{path}: no planes file, which are {', '.join(READERS)}; write it as one of them")
     return READERS.get(path.suffix.lower(), read_planes)(path)
 
 
@@ -111,21 +115,50 @@ def _read_parquet(path: Path) -> PlaneTable:
 def _read_csv(path: Path) -> PlaneTable:
     """A header, then one plane a line. Numbers are hexadecimal (float.hex) or decimals that name a float64 value."""
     _check_there(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file, strict=True))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise PlaneTableError(f"{path}: not a readable CSV file ({error}); write it as UTF-8 with commas") from error
-    if not lines:
+    numbered = _csv_lines(path)
+    if not numbered:
         raise PlaneTableError(f"{path}: empty; give a header with columns {', '.join(COLUMNS)} and one plane a line")
-    header, *rows = lines
+    lines, (header, *rows) = [line for line, _ in numbered], [values for _, values in numbered]
+    try:
+        return _csv_table(path, header, rows, lines)
+    except PlaneTableError as error:
+        line = lines[0 if error.row is None else error.row + 1]
+        raise PlaneTableError(f"{error} (line {line})", error.row) from error
+
+
+def _csv_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Every row with its values and the number of the line on which it ends."""
+    line = 1
+    try:
+        data = path.read_bytes()
+        try:
+            text = data.decode("utf-8").removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            line = data[: error.start].count(b"\n") + 1
+            raise
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        found = []
+        for values in reader:
+            found.append((reader.line_num, values))
+            line = reader.line_num + 1
+        return found
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise PlaneTableError(
+            f"{path}: not a readable CSV file (line {line}: {error}); write it as UTF-8 with commas"
+        ) from error
+
+
+def _csv_table(path: Path, header: list[str], rows: list[list[str]], lines: list[int]) -> PlaneTable:
+    other = [mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]]
+    if other:
+        raise PlaneTableError(f"{path}: columns are separated by {other[0]!r}; write commas, and decimal points")
     twice = [name for name in header if header.count(name) > 1]
     if twice:
         raise PlaneTableError(f"{path}: column {twice[0]!r} is there twice; give each once")
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise PlaneTableError(
-                f"{path}: row {number} (line {number + 2}) has {len(row)} values, the header has {len(header)} columns"
+                f"{path}: row {number} has {len(row)} values, the header has {len(header)} columns", number
             )
     columns: dict[str, NDArray[Any]] = {}
     for position, name in enumerate(header):
@@ -145,10 +178,10 @@ def _exact(path: Path, name: str, row: int, text: str) -> float:
     try:
         value, exact = _hexadecimal(text) if "0x" in text.lower() else _decimal(text)
     except (ValueError, OverflowError, InvalidOperation):
-        raise PlaneTableError(f"{where} is not a number; give one such as 0.5 or 0x1p-1") from None
+        raise PlaneTableError(f"{where} is not a number; give one such as 0.5 or 0x1p-1", row) from None
     if not exact:
         raise PlaneTableError(
-            f"{where} is no float64 value, it would be rounded to {value!r}; write that, or its float.hex()"
+            f"{where} is no float64 value, it would be rounded to {value!r}; write that, or its float.hex()", row
         )
     return value
 
@@ -183,7 +216,7 @@ def _table(path: Path, columns: dict[str, NDArray[Any]]) -> PlaneTable:
     try:
         return PlaneTable(columns)
     except PlaneTableError as error:
-        raise PlaneTableError(f"{path}: {error}") from error
+        raise PlaneTableError(f"{path}: {error}", error.row) from error
 
 
 def _check_there(path: Path) -> None:

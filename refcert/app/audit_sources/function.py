@@ -26,7 +26,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from refcert.app.audit_sources.boxes import FROM_RUN, SIDES_OF_BOX, Boxes, Draw
-from refcert.app.audit_sources.returned import box_of, columns_of, said_of
+from refcert.app.audit_sources.returned import SIGNATURE, box_of, columns_of, own_frames, said_of
 from refcert.app.audit_sources.source import Part, Source
 from refcert.app.errors import InputError, Interrupted
 from refcert.audit.plane_table import Column, PlaneTable
@@ -48,10 +48,10 @@ def open_function(text: str, draw: Draw, given: Mapping[str, Boxes], call: int =
     """
     function = PlanesFunction(text)
     parts: list[Part] = []
+    drawn = lru_cache(maxsize=1)(draw.boxes)  # one for all: the boxes of only one family and kind are kept
     for family in draw.families:
         for kind in draw.kinds:
-            boxes = lru_cache(maxsize=1)(partial(draw.boxes, family, kind))
-            parts += _parts(function, family, kind, boxes, draw.count, draw.dtype, call)
+            parts += _parts(function, family, kind, partial(drawn, family, kind), draw.count, draw.dtype, call)
     for kind, there in given.items():
         parts += _parts(function, FROM_RUN, kind, partial(np.asarray, there), len(there), draw.dtype, call)
     asked = {
@@ -65,7 +65,10 @@ def open_function(text: str, draw: Draw, given: Mapping[str, Boxes], call: int =
     found = hashlib.sha256(function.source)
     for kind, there in given.items():
         found.update(kind.encode() + there.tobytes())
-    return Source("function", text, tuple(parts), found.hexdigest(), asked)
+    made_by = function.file or text
+    if given:
+        made_by += ", or what --boxes-from names,"
+    return Source("function", text, tuple(parts), found.hexdigest(), asked, made_by=made_by)
 
 
 def _parts(
@@ -99,7 +102,7 @@ def _given(kind: str, boxes: Boxes) -> dict[str, Column]:
 
 
 class PlanesFunction:
-    """The function behind a name. source: the bytes of its module's file, empty where there is none."""
+    """The function behind a name. file: its module's, '' where there is none; source: its name and the file's bytes."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -117,7 +120,8 @@ class PlanesFunction:
             raise InputError(f"{text} is {found!r}, which cannot be called; name a function")
         self._function: Callable[..., Any] = found
         file = module.__file__
-        self.source = text.encode() + (Path(file).read_bytes() if file is not None and Path(file).is_file() else b"")
+        self.file = file if file is not None and Path(file).is_file() else ""
+        self.source = text.encode() + (Path(self.file).read_bytes() if self.file else b"")
 
     def planes(self, family: str, kind: str, boxes: Boxes, first: int, dtype: str = "float64") -> PlaneTable:
         """Lower planes of all boxes (count, 4), then their upper planes; origin: `sample`, the box's number.
@@ -133,7 +137,10 @@ class PlanesFunction:
             narrowed, row = self._narrowed(where, kind, boxes, first, dtype)
             boxes_said = box_of(boxes[row]) if narrowed else f"all {len(boxes)} boxes together"
             which = f"row {first + row}" if narrowed else f"rows {first} to {first + len(boxes) - 1}"
-            raise InputError(f"{where}, {which} ({boxes_said}): the function raised {said_of(cause)}") from cause
+            said = f"raised {said_of(cause)}"
+            if isinstance(cause, TypeError) and not own_frames(cause):
+                said = f"cannot be called ({(str(cause).splitlines() or [''])[0]}); define it as {SIGNATURE}"
+            raise InputError(f"{where}, {which} ({boxes_said}): the function {said}") from cause
         columns = columns_of(returned, where, kind, boxes, first)
         count = len(boxes)
         return PlaneTable({**_given(kind, boxes), **columns}, {"sample": np.tile(np.arange(first, first + count), 2)})

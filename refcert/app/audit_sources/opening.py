@@ -106,6 +106,8 @@ def _names(text: str | None, known: Sequence[str], option: str) -> tuple[str, ..
     if text is None:
         return tuple(known)
     names = tuple(name.strip() for name in text.split(","))
+    if "" in names:
+        raise InputError(f"{option} {text!r} has an empty name; give names of {', '.join(known)}")
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{option} {text!r} names {name!r} twice; name each once")

@@ -14,6 +14,8 @@ from refcert.app.errors import InputError
 from refcert.audit.exact import InexactError, check_same, exact_float64
 
 VALUES: Final = ("slope_v", "slope_z", "offset")
+SIGNATURE: Final = "function(kind, lower_v, upper_v, lower_z, upper_z)"
+_HERE: Final = Path(__file__).parent
 _CONTRACT: Final = (
     "return (lower, upper), each (slope_v, slope_z, offset), three arrays with one number per box (docs/audit.md)"
 )
@@ -35,10 +37,18 @@ def columns_of(returned: Any, where: str, kind: str, boxes: Boxes, first: int) -
 
 def said_of(error: BaseException) -> str:
     """The exception in one line, with the place in the user's code."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = own_frames(error)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        place, text = f" ({Path(error.filename).name}, line {error.lineno})", error.msg
     return f"{type(error).__name__}{place}" + (f": {text}" if text else "")
+
+
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of the user's code, without those of this package's call and of Python's import machinery."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f for f in frames if not f.filename.startswith("<frozen ") and Path(f.filename).parent != _HERE]
 
 
 def _sequence(value: Any, length: int, where: str, what: str) -> list[Any]:

@@ -43,6 +43,7 @@ class Source:
 
     asked: options that decide which planes there are. run: the run folder that keeps the verdicts, with the parts of
     the run that its tables are. live: the planes exist only while they are audited, so an audit has to keep them.
+    made_by: whose change makes another digest, where that is not `name`.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Source:
     run: RunFolder | None = None
     run_parts: tuple[int, ...] = ()
     parts_missing: int = 0
+    made_by: str = ""
 
     @property
     def live(self) -> bool:

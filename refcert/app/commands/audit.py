@@ -175,7 +175,7 @@ def audit(
     )
     with contextlib.ExitStack() as later:
         # Printed whatever becomes of the files; the first of their errors decides how the command ends.
-        later.callback(print_result, found.to_json, lambda console: print_audit(console, found), as_json=as_json)
+        later.callback(print_result, found.to_json, lambda console: print_audit(console, found, out), as_json=as_json)
         _write(found, junit, html, plot, plots, resumable=out is not None)
     raise typer.Exit(audit_exit(found.counts, asked=True, parts_missing=found.parts_missing))
 

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -93,7 +93,12 @@ def print_result(value: Callable[[], dict[str, Any]], table: Callable[[Console],
             sys.stdout.write(json.dumps(value(), allow_nan=False) + "\n")
         else:
             # Paths are printed as they are: no markup, no emoji codes, no colours inside.
-            table(_Paper(markup=False, emoji=False, highlight=False))
+            width = None if sys.stdout.isatty() else _WIDE
+            table(_Paper(markup=False, emoji=False, highlight=False, width=width))
+
+
+# Columns of a file or a pipe: names in tables are never cut there; no table is stretched to it.
+_WIDE: Final = 1000
 
 
 class _Paper(Console):
