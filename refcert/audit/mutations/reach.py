@@ -12,14 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = ("gpu_engine", "refcert", "proofs", "tests")
+PACKAGES: Final = ("gpu_engine", "refcert", "proofs")
 # Whoever uses one of these may run any module without an import that can be read.
 ANYWHERE: Final = ("subprocess", "multiprocessing", "importlib", "runpy", "pytester")
 
 
 def blind_files(root: Path, paths: Sequence[str], module: str) -> tuple[str, ...]:
     """The test files below `paths` (folders or files, relative to root) that cannot see a change of `module`."""
-    graph = _graph(root)
+    tests = frozenset(Path(path).parts[0] for path in paths)
+    graph = _graph(root, tests | {*PACKAGES, module.split(".", maxsplit=1)[0]}, tests)
     files = [file for path in paths for file in _test_files(root / path)]
     names = [file.relative_to(root).as_posix() for file in files]
     return tuple(name for name in names if module not in _reached(graph, _starts(root, root / name)))
@@ -46,14 +47,15 @@ def _reached(graph: dict[str, frozenset[str]], starts: Sequence[str]) -> set[str
 
 
 @lru_cache(maxsize=4)
-def _graph(root: Path) -> dict[str, frozenset[str]]:
-    """Module -> the local modules that it imports, and for `ANYWHERE` all of them."""
-    files = {_name(root, path): path for package in PACKAGES for path in (root / package).rglob("*.py")}
+def _graph(root: Path, folders: frozenset[str], tests: frozenset[str]) -> dict[str, frozenset[str]]:
+    """Module -> the modules below `folders` that it imports; for tests that may run anything, all of them."""
+    files = {_name(root, path): path for folder in folders for path in (root / folder).rglob("*.py")}
     graph = {}
     for name, path in files.items():
         wanted = set(_imports(name, path))
         local = {part for found in wanted for part in _with_parents(found) if part in files}
-        graph[name] = frozenset(files) if _anywhere(wanted) and name.startswith("tests") else frozenset(local)
+        free = name.split(".")[0] in tests and _anywhere(wanted)
+        graph[name] = frozenset(files) if free else frozenset(local)
     return graph
 
 
