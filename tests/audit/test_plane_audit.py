@@ -10,7 +10,7 @@ from gpu_engine.bounds import Box
 from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import RELAXATIONS
 from refcert.audit.examine import Answer, examine
-from refcert.audit.plane_audit import Auditor, audit_planes, result_of
+from refcert.audit.plane_audit import Auditor, AuditResult, audit_planes, result_of
 from refcert.audit.plane_table import PlaneTable
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import Status
@@ -142,3 +142,10 @@ def test_verdicts_of_planes_that_were_not_audited_are_no_result():
 def test_no_workers_is_refused():
     with pytest.raises(ValueError, match="workers is 0"):
         Auditor(0)
+
+
+def test_the_summary_counts_every_status_by_itself():
+    """Nothing that is undecided may be counted as proved."""
+    statuses = [Status.PROVED] * 3 + [Status.UNDECIDED] * 2 + [Status.REFUTED]
+    result = AuditResult(tuple(Judgement(status, "", 128) for status in statuses))
+    assert result.summary == {"proved": 3, "refuted": 1, "undecided": 2}
