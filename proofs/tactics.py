@@ -5,7 +5,8 @@ All arithmetic is exact (integers, rationals, symbols). A tactic that cannot dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sympy as sp
@@ -205,3 +206,9 @@ def equal(left: object, right: object) -> None:
     """Two plain values are equal."""
     if left != right:
         raise LemmaError(f"{left!r} is not {right!r}")
+
+
+def source_has(function: Callable[..., object], line: str) -> None:
+    """The function's source, all white space alike, holds this text: what a lemma has read is still what is run."""
+    if line not in " ".join(inspect.getsource(function).split()):
+        raise LemmaError(f"{function.__name__} no longer has: {line}")

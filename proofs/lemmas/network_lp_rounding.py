@@ -15,13 +15,12 @@ Assumed: float64 arithmetic, sums in any order (`rounding_gamma`), `math.fsum` r
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import sympy as sp
 
 from proofs.lemma import Lemma, Proof
-from proofs.tactics import Expr, compare, equal, nonnegative
+from proofs.tactics import Expr, compare, nonnegative, source_has
 from refcert.audit.network_lp import duality, least
 
 OO = sp.oo
@@ -52,9 +51,8 @@ PINNED: dict[Callable[..., object], tuple[str, ...]] = {
 def _source() -> list[str]:
     proof = Proof()
     for function, lines in PINNED.items():
-        text = " ".join(inspect.getsource(function).split())
         for line in lines:
-            proof.by(f"{function.__name__} has: {line}", equal, line in text, True)
+            proof.by(f"{function.__name__} has: {line}", source_has, function, line)
     return proof.steps
 
 

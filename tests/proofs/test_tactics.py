@@ -16,6 +16,7 @@ from proofs.tactics import (
     positive,
     positive_by_assumptions,
     positive_polynomial,
+    source_has,
     tangent_remainder,
     with_square,
 )
@@ -111,3 +112,12 @@ def test_polya_decides_what_plain_coefficients_do_not() -> None:
 
 def test_with_square_replaces_even_powers_only() -> None:
     assert with_square(p**3 + p**2, p, q) == sp.expand(p * q + q)
+
+
+def test_source_has_sees_a_line_that_changed():
+    def function(x):
+        return x + 1
+
+    source_has(function, "return x + 1")
+    with pytest.raises(LemmaError, match="function no longer has: return x - 1"):
+        source_has(function, "return x - 1")
