@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,9 @@ def read_members(
             stored = np.load(file, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise InputError(f"{path} holds a single array; {remedy}")
+            repeated = [name for name, number in Counter(stored.files).items() if number > 1]
+            if repeated:
+                raise InputError(f"{path} has the array {repeated[0]!r} twice; {remedy}")
             for name in needed:
                 if name not in stored.files:
                     found = ", ".join(stored.files) or "nothing"

@@ -1,7 +1,10 @@
 """Data files: every number is read exactly or refused with its value; no pickle is ever opened."""
 
 import hashlib
+import io
 import pickle
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +211,17 @@ def test_digests_differ_with_values_labels_shape_and_count(npz):
     ]
     assert len({same, *others}) == 6
     assert digest(np.asfortranarray(X), LABELS.astype(np.uint8)) == same
+
+
+@pytest.mark.parametrize("again", ["x.npy", "x"])
+def test_an_array_that_is_there_twice_is_refused(tmp_path, again):
+    """Regression: one of the two was taken, and nothing said which."""
+    path = tmp_path / "data.npz"
+    np.savez(path, x=X, labels=LABELS)
+    other = io.BytesIO()
+    np.save(other, X + 1)
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the name that is written again
+        archive.writestr(again, other.getvalue())
+    with pytest.raises(InputError, match="has the array 'x' twice; write it with"):
+        load_sequences(path, input_size=4, count=None)
