@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -59,8 +60,7 @@ def main() -> None:
         for relaxation in ("parallel", "planes"):
             options = Options(relaxation, arguments.dtype, arguments.device, arguments.chunk)
 
-            def evaluate(model=model, balls=balls, rows_spec=rows_spec, options=options) -> object:
-                return certify(model, balls, rows_spec, options)
+            evaluate = partial(certify, model, balls, rows_spec, options)
 
             with FlopCounterMode(display=False) as counter:
                 evaluate()

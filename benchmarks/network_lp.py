@@ -22,7 +22,7 @@ from gpu_engine.inputs import FrameBalls
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import untargeted
-from refcert.app.lp_ladder import FOUND, SEVERAL, TITLES
+from refcert.app.lp_ladder import FOUND, NAMES, SEVERAL
 from refcert.app.plane_export import PlaneCollector
 from refcert.app.reference_forms import planes_of, reference_network, reference_set, starts_of
 from refcert.audit.network_lp import RUNGS, Ladder, network_ladder
@@ -113,7 +113,7 @@ def main() -> None:
     print("Mean of the worst margins (higher is better), and how many are positive:\n")
     rows = []
     for rung in names:
-        row = [TITLES[rung]]
+        row = [NAMES[rung]]
         for totals, _ in found.values():
             values = np.array([sample[names.index(rung)] for sample in totals.margins])
             row.append(f"{values.mean():.4f} ({int((values > 0).sum())})")
@@ -122,7 +122,7 @@ def main() -> None:
     print("Milliseconds a program, elapsed (other work on the machine counts), and how many programs a sample:\n")
     rows = []
     for rung in names:
-        row = [TITLES[rung]]
+        row = [NAMES[rung]]
         for totals, _ in found.values():
             programs = totals.programs[rung]
             each = 1e3 * totals.seconds[rung] / programs if programs else math.nan

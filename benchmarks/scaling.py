@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,8 @@ def network(seed: int) -> RecurrentClassifier:
     weights = [
         (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1) / math.sqrt(HIDDEN) for shape in shapes
     ]
-    return RecurrentClassifier(((Direction("lstm", *weights[:4]),),), (Dense(*weights[4:]),))
+    w_input, w_state, b_input, b_state, head, bias = weights
+    return RecurrentClassifier(((Direction("lstm", w_input, w_state, b_input, b_state),),), (Dense(head, bias),))
 
 
 def evaluate(model: RecurrentClassifier, frames: int, samples: int, seed: int, options: Options) -> Certified:
@@ -79,7 +81,7 @@ def measure(job: dict[str, object]) -> dict[str, object]:
     return {"seconds": seconds / samples, "megabytes": resident("VmHWM") - before, "lower": found.lower.tolist()}
 
 
-def in_own_process(job: dict[str, object]) -> dict[str, object]:
+def in_own_process(job: dict[str, object]) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.scaling", "--job", json.dumps(job)]
     answer = subprocess.run(
         command, check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class Measured:
     """What is known of one set of boxes: optima in order, and every relaxation's planes there, (planes, 3)."""
 
     boxes: Boxes
-    optima: list
+    optima: list[Any]
     seconds: float
     planes: Mapping[str, np.ndarray]
 

@@ -33,7 +33,7 @@ SHOWN = 6
 def predicted(model: RecurrentClassifier, questions: Questions) -> Tensor:
     """Classes (count,), each question read up to its own end."""
     found = torch.zeros_like(questions.labels)
-    for length in questions.lengths.unique().tolist():
+    for length in torch.unique(questions.lengths).tolist():
         some = questions.lengths == length
         found[some] = model.logits(questions.x[some, :length].double()).argmax(1)
     return found
@@ -57,7 +57,7 @@ def word_radii(
         options=options,
         lengths=lengths[question],
     )
-    return list(found.proved.split(lengths.tolist()))
+    return list(torch.split(found.proved, lengths.tolist()))
 
 
 def position(t: int, words: list[str]) -> str:

@@ -50,7 +50,7 @@ def holds_inside(claim: PlaneClaim, ends_v: Ends, ends_z: Ends, witnesses: Witne
         or surely_less(a, s_high.slope * t_low.value)
     ):
         return True
-    if surely_less(exact(high_v), _border(t_high)):
+    if surely_less(exact(high_v), border(t_high)):
         return True  # the region grows with v and z, and not even the last corner is in it
     first_v, last_v = _first_v(b, low_v, t_low), _last_v(b, high_v, s_high, t_high)
     if surely_less(last_v, first_v):
@@ -67,7 +67,7 @@ def holds_inside(claim: PlaneClaim, ends_v: Ends, ends_z: Ends, witnesses: Witne
         v, z = exact(guess[0]), exact(guess[1])  # polishing can leap anywhere where maximum and saddle nearly meet
     if not surely_positive(z):
         return False  # outside the region, where F is not concave and its tangent planes bound nothing
-    v = upper_of_two(v, _border(tanh(z)))  # now certainly in the region: z > 0 and v >= V(z)
+    v = upper_of_two(v, border(tanh(z)))  # now certainly in the region: z > 0 and v >= V(z)
     s, t = sigmoid(v), tanh(z)
     tilt_v = s.slope * t.value - a
     tilt_z = s.value * t.slope - b
@@ -77,8 +77,8 @@ def holds_inside(claim: PlaneClaim, ends_v: Ends, ends_z: Ends, witnesses: Witne
     return surely_not_positive(bound - c)
 
 
-def _border(t: Curve) -> arb:
-    """V(z): where the concave region begins."""
+def border(t: Curve) -> arb:
+    """V(z): where the concave region begins (lemma `concave_region`); t: tanh at z > 0."""
     return (ONE + t.slope / (2 * t.value * t.value)).log()
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from refcert.app.commands.question import request_of
 from refcert.app.commands.shared import (
     Clip,
     Device,
@@ -26,7 +27,6 @@ from refcert.app.commands.shared import (
     print_result,
     progress_bars,
 )
-from refcert.app.errors import InputError
 
 
 class CertifyCommand(TyperCommand):
@@ -147,26 +147,17 @@ def certify(
     """Certify a classifier on data: at one radius, on given sets, or search the largest radius of every sample."""
     from gpu_engine.relaxations.registry import DEFAULT_RELAXATION
     from refcert.app.certify_run import run
-    from refcert.app.request import BALLS, Request, parse_clip, parse_memory, parse_norm
     from refcert.app.tables import print_certify
 
-    fixed = {"--radius": radius, "--radius-db": radius_db}
-    for option, value in fixed.items():
-        if value is not None and search:
-            raise InputError(f"{option} {value!r} and --search exclude each other; give one of them")
-    if search and input_set not in BALLS:
-        raise InputError(
-            f"--search does not go with --input-set {input_set}, which has no radius; leave it out, or choose "
-            f"--input-set {' or '.join(BALLS)}"
-        )
-    request = Request(
+    request = request_of(
         model=model,
         data=data,
         count=count,
-        norm=parse_norm(norm),
+        norm=norm,
         radius=radius,
+        search=search,
         frames=frames,
-        clip=None if clip is None else parse_clip(*clip),
+        clip=clip,
         target=target,
         relaxation=DEFAULT_RELAXATION if relaxation is None else relaxation,
         dtype=dtype,
@@ -182,10 +173,8 @@ def certify(
         top_k=top_k,
         spec=spec,
         criterion=criterion,
-        memory=None if memory is None else parse_memory(memory),
+        memory=memory,
     )
-    if request.search and not search:
-        raise InputError("neither --radius nor --search is given; give --radius R, --radius-db D or --search")
     summary = run(
         request,
         out=out,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from refcert.app.commands.question import request_of
 from refcert.app.commands.shared import (
     Clip,
     Device,
@@ -23,7 +24,6 @@ from refcert.app.commands.shared import (
     print_result,
     progress_bars,
 )
-from refcert.app.errors import InputError
 
 
 def compare(
@@ -95,22 +95,17 @@ def compare(
     """Compare relaxations on one question: radius or certified samples, tightness of the planes, time."""
     from refcert.app.compare import Comparison, parse_relaxations, run_compare
     from refcert.app.compare_table import print_compare
-    from refcert.app.request import BALLS, Request, parse_clip, parse_memory, parse_norm
 
-    for option, value in {"--radius": radius, "--radius-db": radius_db}.items():
-        if value is not None and search:
-            raise InputError(f"{option} {value!r} and --search exclude each other; give one of them")
-    if search and input_set not in BALLS:
-        raise InputError(f"--search does not go with --input-set {input_set}, which has no radius; leave it out")
     names = parse_relaxations(relaxations)
-    request = Request(
+    request = request_of(
         model=model,
         data=data,
         count=count,
-        norm=parse_norm(norm),
+        norm=norm,
         radius=radius,
+        search=search,
         frames=frames,
-        clip=None if clip is None else parse_clip(*clip),
+        clip=clip,
         target=target,
         relaxation=names[0],
         dtype=dtype,
@@ -123,9 +118,7 @@ def compare(
         input_set=input_set,
         clip_bound=clip_bound,
         radius_db=radius_db,
-        memory=None if memory is None else parse_memory(memory),
+        memory=memory,
     )
-    if request.search and not search:
-        raise InputError("neither --radius nor --search is given; give --radius R, --radius-db D or --search")
     result = run_compare(Comparison(request, names, samples_volume, box_radius), out=out, progress=progress_bars())
     print_result(lambda: result, lambda console: print_compare(console, result, out), as_json=as_json)

@@ -32,6 +32,7 @@ from refcert.kernel.ball import (
 )
 from refcert.kernel.claims import PlaneClaim, Status, as_upper
 from refcert.kernel.functions import sigmoid, tanh
+from refcert.kernel.inside_proof import border
 from refcert.kernel.plane_proof import POLISH_STEPS, PROOFS, Proof
 
 # Offsets tried, each further out by what was found missing.
@@ -134,13 +135,7 @@ def _concave(support: Support) -> bool:
     box = _mirrored(support, (0.0, 0.0, 0.0))
     if box.lower_z <= 0:
         return False
-    return surely_not_negative(arb(box.lower_v) - _border(box.lower_z))
-
-
-def _border(z: float) -> arb:
-    """V(z) = log(1 + sech(z)^2 / (2 tanh(z)^2)), where the concave region begins, z > 0."""
-    t = tanh(arb(z))
-    return (1 + t.slope / (2 * t.value * t.value)).log()
+    return surely_not_negative(arb(box.lower_v) - border(tanh(arb(box.lower_z))))
 
 
 def _is_sound(support: Support, slope_v: arb, slope_z: arb, offset: arb, polish: int) -> bool:
@@ -162,4 +157,4 @@ def _nothing_inside(claim: PlaneClaim) -> bool:
     """Not even the last corner is in the region where interior maxima lie; the kernel's rules for them are idle."""
     if claim.upper_z <= 0 or claim.upper_v <= 0:
         return True
-    return surely_less(arb(claim.upper_v), _border(claim.upper_z))
+    return surely_less(arb(claim.upper_v), border(tanh(arb(claim.upper_z))))

@@ -137,7 +137,7 @@ FAULTS: Final = (
         _INSIDE,
         (
             ("    if not surely_positive(z):\n        return False", "    if False:\n        return False"),
-            ("    v = upper_of_two(v, _border(tanh(z)))", "    v = upper_of_two(v, v)"),
+            ("    v = upper_of_two(v, border(tanh(z)))", "    v = upper_of_two(v, v)"),
             (
                 "    if not surely_positive(z):\n        v, z = exact(guess[0])",
                 "    if False:\n        v, z = exact(guess[0])",
