@@ -7,7 +7,7 @@ A ball (`flint.arb`) stands for every real number in it. So each question here h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from flint import arb, ctx
@@ -75,3 +75,28 @@ def _step(x: float, towards: float) -> float:
 def middle(x: arb) -> arb:
     """The exact centre of the ball: a point, used only as a hint."""
     return x.mid()
+
+
+def smaller(x: arb, y: arb) -> arb:
+    """A ball that contains min(x, y) for all numbers in the balls."""
+    return x.min(y)
+
+
+larger = upper_of_two
+
+
+def sum_of(values: Iterable[arb]) -> arb:
+    """Their sum."""
+    total = ZERO
+    for value in values:
+        total = total + value
+    return total
+
+
+def power(x: arb, exponent: arb) -> arb:
+    """x^exponent for x >= 0 and an exponent > 0; of a ball that reaches below 0 only the rest counts."""
+    if x > ZERO:
+        return x**exponent
+    if x <= ZERO:
+        return ZERO
+    return ZERO.union(x.upper() ** exponent)

@@ -91,3 +91,46 @@ def signed_tanh(z: float) -> float:
 def positive_sigmoid(v: float) -> float:
     """The sigmoid as a float above zero."""
     return max(sigmoid(v), 5e-324)
+
+
+def ball_split(size: list[float], room: list[float], radius: float, p: float) -> list[float]:
+    """Shares s >= 0 so that radius ||min(size, s)||_q + sum (size - min(size, s)) room is about as small as it can be.
+
+    s_i = mu room_i^(p-1): coordinates stop at their room in the order of size_i / room_i^(p-1), and with the first k
+    stopped mu has a closed form. Lemma `clipped_ball`.
+    """
+    try:
+        share = [x / radius for x in room]
+        if p == 1:
+            mu = _largest_paid(size, share)
+            return [mu] * len(size)
+        weight = [x ** (p - 1) for x in share]
+        stops = [a / w if w > 0 else math.inf for a, w in zip(size, weight, strict=True)]
+        mu = _multiplier(size, share, stops, p)
+        return [mu * w for w in weight]
+    except (OverflowError, ZeroDivisionError):
+        return [0.0] * len(size)
+
+
+def _largest_paid(size: list[float], share: list[float]) -> float:
+    """p = 1: the radius is spent on the largest sizes first; the size at which it ends, 0 where it is not used up."""
+    used = 0.0
+    for a, x in sorted(zip(size, share, strict=True), reverse=True):
+        used += x
+        if used >= 1:
+            return a
+    return 0.0
+
+
+def _multiplier(size: list[float], share: list[float], stops: list[float], p: float) -> float:
+    """mu with (sum over the stopped of share^p) + mu^-q (sum over the others of size^q) = 1, q = p / (p - 1)."""
+    q = p / (p - 1)
+    order = sorted(range(len(size)), key=lambda k: -stops[k])
+    stopped, free = 0.0, math.fsum(a**q for a in size)
+    for k in order:
+        # With fewer stopped the length at this stop is below 1: this one is stopped, too.
+        if stops[k] > 0 and stopped + (0.0 if stops[k] == math.inf else free / stops[k] ** q) >= 1:
+            break
+        stopped += share[k] ** p
+        free -= size[k] ** q
+    return (max(free, 0.0) / (1 - stopped)) ** (1 / q) if stopped < 1 else 0.0

@@ -1,0 +1,280 @@
+"""The rules: one function each, found by its name in one table (certificate_v1.md, section 7).
+
+Every function proves its step or raises: FailedStepError where the step certainly does not follow, UndecidedStepError
+where no precision decides it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from flint import arb
+
+from refcert.kernel.ball import exact, float_above, larger, precision, surely_less, surely_not_negative
+from refcert.kernel.claims import SIDES, PlaneClaim, Status
+from refcert.kernel.container import Table, require_keys, shown, whole
+from refcert.kernel.errors import FailedStepError, UndecidedStepError, UnreadableError
+from refcert.kernel.interval import interval
+from refcert.kernel.plane_proof import check_plane
+from refcert.kernel.specification import Specification
+from refcert.kernel.state import Planes, State
+from refcert.kernel.substitution import Row, bounds
+
+MAX_SETS: Final = 8
+
+# Bits of boxes and margins; more of them where the comparison is not decided.
+PRECISIONS: Final = (128, 256, 1024)
+
+
+class Step(NamedTuple):
+    """One step: its JSON object, its tensor if it has one, and what the whole certificate claims."""
+
+    entry: dict[str, Any]
+    table: Table | None
+    specification: Specification
+    margin: float
+
+
+def variable_of(step: Step, state: State) -> int:
+    """The number of the variable that a step is about. Raises UnreadableError."""
+    return whole(step.entry["of"], state.program.frames, len(state.program.variables) - 1, "`of`")
+
+
+def sets_of(step: Step) -> list[int]:
+    """The sets of planes that a step uses. Raises UnreadableError."""
+    sets = step.entry["sets"]
+    if not isinstance(sets, list) or not sets:
+        raise UnreadableError(f"`sets` is {shown(sets)}; it must be a list of at least one number")
+    numbers = [whole(one, 0, MAX_SETS - 1, "a set") for one in sets]
+    if sorted(set(numbers)) != numbers:
+        raise UnreadableError(f"`sets` is {shown(sets)}; the numbers must rise")
+    return numbers
+
+
+def _table(step: Step, rows: Sequence[int], units: int) -> Table:
+    if (
+        step.table is None
+        or len(step.table.shape) != 2
+        or step.table.shape[0] not in rows
+        or step.table.shape[1] != units
+    ):
+        found = None if step.table is None else step.table.shape
+        raise UnreadableError(f"the step's tensor has shape {found}; it needs ({' or '.join(map(str, rows))}, {units})")
+    return step.table
+
+
+# planes
+
+
+def planes(step: Step, state: State) -> None:
+    """Lower and upper planes of one part, proved unit by unit on the box of its arguments."""
+    number = variable_of(step, state)
+    parts = state.program.variables[number].parts
+    if not parts:
+        raise UnreadableError(
+            f"variable {number}, {state.program.variables[number].label}, has no planes: it is affine"
+        )
+    k = whole(step.entry["part"], 0, len(parts) - 1, "`part`")
+    which = whole(step.entry["set"], 0, MAX_SETS - 1, "`set`")
+    part = parts[k]
+    table = _table(step, (4,) if part.z is None else (5, 6), part.v.size)
+    numbers = [list(table.row(row)) for row in range(table.shape[0])]
+    zeros = [0.0] * part.v.size
+    if part.z is None:
+        lower, upper = [numbers[0], zeros, numbers[1]], [numbers[2], zeros, numbers[3]]
+    elif len(numbers) == 5:
+        lower, upper = numbers[:3], [numbers[3], numbers[1], numbers[4]]
+    else:
+        lower, upper = numbers[:3], numbers[3:]
+    box_v = state.box(part.v, negate=part.negate)
+    box_z = (zeros, zeros) if part.z is None else state.box(part.z)
+    undecided: str | None = None
+    for side, plane in zip(SIDES, (lower, upper), strict=True):
+        for unit, values in enumerate(zip(*box_v, *box_z, *plane, strict=True)):
+            state.budget.check()
+            if not all(map(math.isfinite, values)):
+                raise UndecidedStepError(f"the box of unit {unit} is not bounded", {"unit": unit})
+            verdict = check_plane(PlaneClaim(part.kind, side, *values))
+            if verdict.status is Status.REFUTED:
+                assert verdict.point is not None and verdict.violation is not None
+                raise FailedStepError(
+                    f"the {side} plane of unit {unit} is violated",
+                    {"unit": unit, "side": side, "point": verdict.point, "violation": verdict.violation},
+                )
+            if verdict.status is not Status.PROVED and undecided is None:
+                undecided = f"the {side} plane of unit {unit} is undecided: {verdict.reason}"
+    if undecided is not None:
+        raise UndecidedStepError(undecided)
+    turn = -1 if part.negate else 1
+    low, high = [[exact(x) for x in row] for row in lower], [[exact(x) for x in row] for row in upper]
+    state.planes[which, number, k] = Planes(
+        lower_v=[turn * x for x in low[0]],
+        upper_v=[turn * x for x in high[0]],
+        lower_z=None if part.z is None else low[1],
+        upper_z=None if part.z is None else low[1] if len(numbers) == 5 else high[1],
+        lower_offset=low[2],
+        upper_offset=high[2],
+    )
+
+
+# boxes
+
+
+class _End(NamedTuple):
+    """One end of a claimed box as the lower bound `claimed` of sign * variable[unit]."""
+
+    unit: int
+    sign: int
+    claimed: float
+
+
+def box_interval(step: Step, state: State) -> None:
+    """A box by interval arithmetic."""
+    _prove_box(step, state, by_interval=True, sets=[])
+
+
+def box_substitution(step: Step, state: State) -> None:
+    """A box by back-substitution with any of the sets."""
+    _prove_box(step, state, by_interval=False, sets=sets_of(step))
+
+
+def box_intersection(step: Step, state: State) -> None:
+    """A box each of whose ends follows in one of both ways."""
+    _prove_box(step, state, by_interval=True, sets=sets_of(step))
+
+
+def _prove_box(step: Step, state: State, *, by_interval: bool, sets: Sequence[int]) -> None:
+    number = variable_of(step, state)
+    size = state.program.variables[number].size
+    table = _table(step, (2,), size)
+    lower, upper = list(table.row(0)), list(table.row(1))
+    ends = [_End(u, 1, x) for u, x in enumerate(lower)] + [_End(u, -1, -x) for u, x in enumerate(upper)]
+    for u, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        if low > high:
+            raise FailedStepError(f"the box of unit {u} is empty", {"unit": u, "lower": low, "upper": high})
+    for bits in PRECISIONS:
+        with precision(bits):
+            ends = _open_ends(state, number, ends, by_interval, sets)
+        if not ends:
+            state.boxes[number] = lower, upper
+            return
+    raise UndecidedStepError(f"an end of the box of unit {ends[0].unit} is undecided", {"unit": ends[0].unit})
+
+
+def _open_ends(state: State, number: int, ends: list[_End], by_interval: bool, sets: Sequence[int]) -> list[_End]:
+    """The ends that no way decides. Raises FailedStepError for one that certainly follows in none."""
+    failed: dict[_End, int] = dict.fromkeys(ends, 0)
+    best: dict[_End, arb] = {}
+    ways = [None, *sets] if by_interval else list(sets)
+    left = ends
+    for which in ways:
+        if not left:
+            return []
+        for end, value in zip(left, _derived(state, number, left, which), strict=True):
+            if surely_not_negative(value - exact(end.claimed)):
+                del failed[end]
+                continue
+            best[end] = larger(best[end], value) if end in best else value
+            failed[end] += state.inputs.exact and surely_less(value, exact(end.claimed))
+        left = list(failed)
+    for end in left:
+        if failed[end] == len(ways):
+            word = "lower" if end.sign > 0 else "upper"
+            raise FailedStepError(
+                f"the {word} end of unit {end.unit} does not follow",
+                {"unit": end.unit, "claimed": end.sign * end.claimed, "derived": end.sign * float_above(best[end])},
+            )
+    return left
+
+
+def _derived(state: State, number: int, ends: Sequence[_End], which: int | None) -> list[arb]:
+    """What one way gives for these ends; None: interval arithmetic."""
+    if which is None:
+        lower, upper = interval(state, number)
+        return [lower[end.unit] if end.sign > 0 else -upper[end.unit] for end in ends]
+    return bounds(state, [{(number, end.unit): float(end.sign)} for end in ends], [0.0] * len(ends), which)
+
+
+# margins
+
+
+def margin(step: Step, state: State) -> None:
+    """The claim from bounds of the specification's rows."""
+    sets, specification = sets_of(step), step.specification
+    rows = [_over_outputs(state, row) for row in specification.rows]
+    claimed = exact(step.margin)
+    for bits in PRECISIONS:
+        with precision(bits):
+            best = _best(state, rows, specification.constants, sets)
+            missing = [k for k, value in enumerate(best) if not surely_not_negative(value - claimed)]
+            if len(missing) <= specification.spare:
+                return
+            below = [k for k in missing if state.inputs.exact and surely_less(best[k], claimed)]
+            if len(below) > specification.spare:
+                found = {"row": below[0], "claimed": step.margin, "derived": float_above(best[below[0]])}
+                raise FailedStepError(f"row {below[0]} does not reach the margin", found)
+    raise UndecidedStepError(f"row {missing[0]} is undecided", {"row": missing[0]})
+
+
+def margin_per_class(step: Step, state: State) -> None:
+    """The claim from a bound of the label's output and of each other output by itself."""
+    sets, specification = sets_of(step), step.specification
+    if specification.label is None:
+        raise FailedStepError("margin.per_class is for a claim about one label against others")
+    wanted = [{specification.label: 1.0}, *({j: -1.0} for j in specification.others)]
+    rows = [_over_outputs(state, row) for row in wanted]
+    claimed = exact(step.margin)
+    for bits in PRECISIONS:
+        with precision(bits):
+            label, *others = _best(state, rows, [0.0] * len(rows), sets)
+            margins = [label + other for other in others]
+            missing = [k for k, value in enumerate(margins) if not surely_not_negative(value - claimed)]
+            if not missing:
+                return
+            below = [k for k in missing if state.inputs.exact and surely_less(margins[k], claimed)]
+            if below:
+                found = {"class": specification.others[below[0]], "claimed": step.margin}
+                found["derived"] = float_above(margins[below[0]])
+                raise FailedStepError(f"class {found['class']} does not stay below by the margin", found)
+    raise UndecidedStepError(f"class {specification.others[missing[0]]} is undecided")
+
+
+def _over_outputs(state: State, row: Any) -> Row:
+    """A row over the outputs as one over the answers' units."""
+    classes = state.program.answers[0].size
+    return {(state.program.answers[j // classes].variable, j % classes): x for j, x in row.items()}
+
+
+def _best(state: State, rows: Sequence[Row], constants: Sequence[float], sets: Sequence[int]) -> list[arb]:
+    """The largest substitution of every row."""
+    best = bounds(state, rows, constants, sets[0])
+    for which in sets[1:]:
+        best = [larger(a, b) for a, b in zip(best, bounds(state, rows, constants, which), strict=True)]
+    return best
+
+
+class Rule(NamedTuple):
+    """keys: of the step besides `rule`. stage: the order among steps about one variable; the last stage ends all."""
+
+    prove: Callable[[Step, State], None]
+    keys: tuple[str, ...]
+    stage: int
+
+
+PLANES, BOX, END = range(3)
+
+RULES: Final[dict[str, Rule]] = {
+    "planes": Rule(planes, ("of", "part", "set"), PLANES),
+    "box.interval": Rule(box_interval, ("of",), BOX),
+    "box.substitution": Rule(box_substitution, ("of", "sets"), BOX),
+    "box.intersection": Rule(box_intersection, ("of", "sets"), BOX),
+    "margin": Rule(margin, ("sets",), END),
+    "margin.per_class": Rule(margin_per_class, ("sets",), END),
+}
+
+
+def keys_of(entry: dict[str, Any], rule: Rule) -> None:
+    """Raise UnreadableError unless the step has its rule's keys."""
+    require_keys(entry, ("rule", *rule.keys), f"a step of the rule {entry['rule']}")

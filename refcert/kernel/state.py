@@ -1,0 +1,63 @@
+"""What has been proved so far: boxes, planes, and a budget of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flint import arb
+
+from refcert.kernel.errors import UndecidedStepError
+from refcert.kernel.input_sets import InputSet
+from refcert.kernel.program import Program, View
+
+Ends = tuple[Sequence[float], Sequence[float]]
+"""Lower and upper ends of a variable's units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Proved planes of one part, by unit, over the views that it reads (a negated argument is turned round here).
+
+    The z slopes are None for functions of one argument, and the very same list where both planes share them.
+    """
+
+    lower_v: list[arb]
+    upper_v: list[arb]
+    lower_z: list[arb] | None
+    upper_z: list[arb] | None
+    lower_offset: list[arb]
+    upper_offset: list[arb]
+
+
+class Budget:
+    """Seconds that a check may take, None for as many as it takes."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.end = None if seconds is None else time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raise UndecidedStepError if the time is over."""
+        if self.end is not None and time.monotonic() > self.end:
+            raise UndecidedStepError(f"the budget of {self.seconds:g} seconds ended")
+
+
+@dataclass(slots=True)
+class State:
+    """boxes: by variable. planes: by set, variable and part."""
+
+    program: Program
+    inputs: InputSet
+    budget: Budget
+    boxes: dict[int, Ends] = field(default_factory=dict)
+    planes: dict[tuple[int, int, int], Planes] = field(default_factory=dict)
+
+    def box(self, view: View, *, negate: bool = False) -> Ends:
+        """The ends of a view, which has a box; with `negate`, of minus the view."""
+        lower, upper = self.boxes[view.variable]
+        units = slice(view.first, view.first + view.size)
+        if negate:
+            return [-x for x in upper[units]], [-x for x in lower[units]]
+        return lower[units], upper[units]
