@@ -58,18 +58,21 @@ def upper_of_two(x: arb, y: arb) -> arb:
 
 
 def float_below(x: arb) -> float:
-    """A float not above any number in the ball; -inf where there is none."""
-    return _step(float(x.lower()), -math.inf)
+    """A float not above any number in the ball, the largest one known; -inf where there is none."""
+    end = x.lower()
+    near = float(end)  # rounded to nearest, or in a way that is not documented: one step outward covers it
+    if exact(near) <= end:
+        return near
+    return -math.inf if math.isnan(near) else math.nextafter(near, -math.inf)
 
 
 def float_above(x: arb) -> float:
-    """A float not below any number in the ball; inf where there is none."""
-    return _step(float(x.upper()), math.inf)
-
-
-def _step(x: float, towards: float) -> float:
-    # float() of an Arb bound is rounded to nearest (or not documented): one step outward covers it.
-    return towards if math.isnan(x) else math.nextafter(x, towards)
+    """A float not below any number in the ball, the smallest one known; inf where there is none."""
+    end = x.upper()
+    near = float(end)
+    if exact(near) >= end:
+        return near
+    return math.inf if math.isnan(near) else math.nextafter(near, math.inf)
 
 
 def middle(x: arb) -> arb:

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from refcert.kernel.ball import precision
-from refcert.kernel.container import Container, Table, number, parse_container, read_bytes, require_keys, shown
-from refcert.kernel.errors import FailedStepError, StepError, UndecidedStepError, UnreadableError
+from refcert.kernel.container import Container, number, parse_container, read_bytes, require_keys, shown
+from refcert.kernel.errors import FailedStepError, UndecidedStepError, UnreadableError
 from refcert.kernel.input_sets import InputSet, read_input_set
 from refcert.kernel.interval import fill_boxes
 from refcert.kernel.network import Network, digest_text, read_network
 from refcert.kernel.program import Program, unroll
-from refcert.kernel.rules import BOX, END, PLANES, PRECISIONS, RULES, Step, keys_of, variable_of
+from refcert.kernel.rules import PRECISIONS, RULES, Claimed
 from refcert.kernel.specification import Specification, read_specification
 from refcert.kernel.state import Budget, State
+from refcert.kernel.steps import BOX, END, PLANES, Step, has_tensor, read_steps, require_list
 
 FORMAT: Final = ("refcert certificate", 1)
-MAX_STEPS: Final = 1 << 20
 
 _KEYS: Final = ("format", "version", "network", "inputs", "specification", "steps", "margin", "claim")
 
@@ -66,12 +66,12 @@ class Certificate:
     """A certificate that was read, with everything that it names; nothing of it is proved yet."""
 
     body: Mapping[str, Any]
-    tensors: Mapping[str, Table]
     network: Network
     named_digest: str
     inputs: InputSet
     specification: Specification
     program: Program
+    steps: tuple[Step, ...]
     margin: float
 
     def claim(self) -> Claim:
@@ -109,27 +109,25 @@ def read_certificate(path: Path, known: dict[str, Network]) -> Certificate:
 def replay(certificate: Certificate, budget: Budget) -> Result:
     """Prove every step, or say which one does not hold."""
     claim = certificate.claim()
+    claimed = Claimed(certificate.specification, certificate.margin)
     state = State(certificate.program, certificate.inputs, budget)
     position: int | None = None
     rule: str | None = None
     try:
         _require_named(certificate, claim)
-        steps = certificate.body["steps"]
         order = _Order(state)
-        with precision(PRECISIONS[0]):
-            for position, entry in enumerate(steps):
-                rule = entry["rule"]
-                if rule not in RULES:
-                    raise UndecidedStepError(f"the rule {shown(rule)} is not known")
-                step = Step(entry, certificate.tensors.get(f"step.{position}"), certificate.specification, claim.margin)
-                order.next(step, last=position == len(steps) - 1)
-                RULES[rule].prove(step, state)
+        for position, step in enumerate(certificate.steps):
+            rule = step.rule
+            order.next(step, last=position == len(certificate.steps) - 1)
+            with precision(PRECISIONS[0]):
+                RULES[step.rule](step, state, claimed)
     except FailedStepError as error:
         return Result(Verdict.INVALID, claim, position, rule, error.reason, error.witness)
-    except StepError as error:
+    except UndecidedStepError as error:
         return Result(Verdict.HOLEY, claim, position, rule, error.reason, error.witness)
-    except (ArithmeticError, MemoryError, RecursionError) as error:
-        return Result(Verdict.HOLEY, claim, position, rule, f"the kernel gave up: {type(error).__name__}: {error}")
+    except (ArithmeticError, MemoryError) as error:
+        reason = f"the kernel gave up: {type(error).__name__}: {error}"
+        return Result(Verdict.HOLEY, claim, position, rule, reason)
     return Result(Verdict.VALID, claim)
 
 
@@ -138,28 +136,26 @@ class _Order:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.variable = state.program.frames
-        self.stage = PLANES
-        fill_boxes(state, 0, self.variable)
+        self.variable, self.stage = 0, PLANES
 
     def next(self, step: Step, *, last: bool) -> None:
-        """Raise FailedStepError unless the step may stand here."""
-        stage = RULES[step.entry["rule"]].stage
-        if last != (stage == END):
+        """Raise FailedStepError unless the step may stand here, UndecidedStepError if its rule is unknown."""
+        if step.stage is None:
+            raise UndecidedStepError(f"the rule {shown(step.rule)} is not known")
+        if last != (step.stage == END):
             raise FailedStepError("the last step, and no other, proves the margin")
-        if stage == END:
+        if step.stage == END:
             return
-        number = variable_of(step, self.state)
-        if number < self.variable:
-            raise FailedStepError(f"variable {number} comes behind variable {self.variable}")
-        if number > self.variable:
-            fill_boxes(self.state, self.variable, number)
-            self.variable, self.stage = number, PLANES
-        if stage < self.stage or (stage == BOX and number in self.state.boxes):
-            raise FailedStepError(f"variable {number} has its box already")
-        self.stage = stage
-        if stage == PLANES and (step.entry["set"], number, step.entry["part"]) in self.state.planes:
-            raise FailedStepError(f"part {step.entry['part']} of variable {number} has planes of this set already")
+        if step.of < self.variable:
+            raise FailedStepError(f"variable {step.of} comes behind variable {self.variable}")
+        if step.of > self.variable:
+            fill_boxes(self.state, self.variable, step.of, PRECISIONS)
+            self.variable, self.stage = step.of, PLANES
+        if step.stage < self.stage or (step.stage == BOX and step.of in self.state.boxes):
+            raise FailedStepError(f"variable {step.of} has its box already")
+        if step.stage == PLANES and (step.which, step.of, step.part) in self.state.planes:
+            raise FailedStepError(f"part {step.part} of variable {step.of} has planes of set {step.which} already")
+        self.stage = step.stage
 
 
 def _require_named(certificate: Certificate, claim: Claim) -> None:
@@ -181,29 +177,19 @@ def _read(container: Container, folder: Path, known: dict[str, Network]) -> Cert
     about = body.get("about", {})
     if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
         raise UnreadableError(f"`about` is {shown(about)}; it must be an object of strings")
-    _require_steps(body["steps"])
+    entries = require_list(body["steps"])
     network, named = read_network(body["network"], container, folder, known)
     inputs = read_input_set(body["inputs"], container, network.input_size)
     specification = read_specification(body["specification"], container, network, inputs.frames)
     _require_no_more(container, [*inputs.tensors, *(specification.tensors or {})], "file" not in body["network"])
     program = unroll(network, inputs.frames)
-    return Certificate(body, container.tensors, network, named, inputs, specification, program, margin)
-
-
-def _require_steps(steps: Any) -> None:
-    if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
-        raise UnreadableError(f"`steps` is {shown(steps)}; it must be a list of 1 to {MAX_STEPS} steps")
-    for entry in steps:
-        if not isinstance(entry, dict) or not isinstance(entry.get("rule"), str):
-            raise UnreadableError(f"a step is {shown(entry)}; it must be an object with a rule")
-        if entry["rule"] in RULES:
-            keys_of(entry, RULES[entry["rule"]])
+    steps = read_steps(entries, container.tensors, program)
+    return Certificate(body, network, named, inputs, specification, program, steps, margin)
 
 
 def _require_no_more(container: Container, named: list[str], embedded: bool) -> None:
     """No tensors but those that the text names."""
-    steps = container.body["steps"]
-    allowed = {*named, *(f"step.{k}" for k, entry in enumerate(steps) if not entry["rule"].startswith("margin"))}
+    allowed = {*named, *(f"step.{k}" for k, entry in enumerate(container.body["steps"]) if has_tensor(entry))}
     for name in container.tensors:
         if name not in allowed and not (embedded and name.startswith("network.")):
             raise UnreadableError(f"the tensor {name} has no meaning here")

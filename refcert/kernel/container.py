@@ -30,8 +30,8 @@ MAX_INTEGER: Final = 1 << 53
 WIDTHS: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 CERTIFICATE_TYPES: Final = ("F64", "F32")
 
-_NAME: Final = re.compile(r"[a-z0-9_.]{1,64}")
-_NUMBER: Final = re.compile(r"-?0x(?:1\.[0-9a-f]{13}p[+-][0-9]{1,4}|0\.[0-9a-f]{13}p-1022|0\.0p\+0)")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_NUMBER: Final = re.compile(r"-?0x(?:1\.[0-9a-f]{13}p[+-][0-9]{1,4}|0\.[0-9a-f]{13}p-1022)|0x0\.0p\+0")
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -87,9 +87,7 @@ def parse_container(data: bytes, types: Iterable[str] = CERTIFICATE_TYPES) -> Co
     if not 2 <= length <= min(MAX_HEADER, len(data) - 8):
         raise UnreadableError(f"the header's length is {length}; it must lie in the file and be at most {MAX_HEADER}")
     text = data[8 : 8 + length]
-    if text[:1] != b"{":
-        raise UnreadableError("the header must begin with '{'")
-    header = parse_json(text.rstrip(b" "), "the header")
+    header = parse_json(text, "the header")
     meta = header.pop("__metadata__", None)
     if not isinstance(meta, dict) or list(meta) != ["refcert"] or not isinstance(meta["refcert"], str):
         raise UnreadableError("__metadata__ must hold the one string `refcert`")
@@ -99,6 +97,9 @@ def parse_container(data: bytes, types: Iterable[str] = CERTIFICATE_TYPES) -> Co
 
 def parse_json(text: bytes, what: str) -> dict[str, Any]:
     """One JSON object of objects, lists, strings and whole numbers. Raises UnreadableError."""
+    text = text.rstrip(b" ")
+    if text[:1] != b"{" or text[-1:] != b"}":
+        raise UnreadableError(f"{what} must begin with '{{' and end with '}}'")
     depth = deepest = 0
     for bracket in re.findall(rb"[][{}]", _STRINGS.sub(b'""', text)):
         depth += 1 if bracket in b"{[" else -1
@@ -116,8 +117,7 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
         _require_plain(value)
     except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeError and UnreadableError are ValueErrors
         raise UnreadableError(f"{what} is not JSON as it must be: {error}") from error
-    if not isinstance(value, dict):
-        raise UnreadableError(f"{what} must be a JSON object")
+    assert isinstance(value, dict)  # nothing else begins with '{'
     return value
 
 
@@ -200,7 +200,7 @@ def _tensors(header: dict[str, Any], data: bytes, start: int, types: tuple[str, 
     places = []
     for name, entry in header.items():
         if not _NAME.fullmatch(name):
-            raise UnreadableError(f"a tensor is named {shown(name)}; names have 1 to 64 of a-z 0-9 _ .")
+            raise UnreadableError(f"a tensor is named {shown(name)}; names have 1 to 64 of A-Z a-z 0-9 _ .")
         entry = require_keys(entry, ("dtype", "shape", "data_offsets"), f"tensor {name}")
         shape, offsets, kind = entry["shape"], entry["data_offsets"], entry["dtype"]
         if kind not in types:

@@ -273,8 +273,8 @@ def _clip(value: Any, center: Table) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise UnreadableError(f"the clip range is {shown(value)}; it needs two numbers")
     low, high = number(value[0], "the clip range's lower end"), number(value[1], "the clip range's upper end")
-    if not low < high or min(center.values) < low or max(center.values) > high:
-        raise UnreadableError(f"the clip range is [{low!r}, {high!r}]; it must rise, and hold the center")
+    if not low <= high or min(center.values) < low or max(center.values) > high:
+        raise UnreadableError(f"the clip range is [{low!r}, {high!r}]; it must not fall, and must hold the center")
     return low, high
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flint import arb, arb_mat
 
-from refcert.kernel.ball import ZERO, exact, float_above, float_below, larger, smaller
+from refcert.kernel.ball import ZERO, exact, float_above, float_below, larger, precision, smaller
 from refcert.kernel.functions import sigmoid, tanh
 from refcert.kernel.program import Part, Term, Variable
 from refcert.kernel.state import State
@@ -24,13 +24,26 @@ def interval(state: State, number: int) -> Balls:
     return _affine(state, variable)
 
 
-def fill_boxes(state: State, first: int, last: int) -> None:
-    """Give the variables first .. last - 1 the box of interval arithmetic, rounded outward, where they have none."""
+def fill_boxes(state: State, first: int, last: int, precisions: Sequence[int]) -> None:
+    """Give the variables first .. last - 1 the box of interval arithmetic, rounded outward, where they have none.
+
+    The rounding is to the very next floats; where no precision tells which they are, the box is noted in `wider`.
+    """
     for number in range(first, last):
-        if number not in state.boxes:
+        if number in state.boxes:
+            continue
+        for bits in precisions:
             state.budget.check()
-            lower, upper = interval(state, number)
-            state.boxes[number] = [float_below(x) for x in lower], [float_above(x) for x in upper]
+            with precision(bits):
+                lower, upper = interval(state, number)
+                low, high = [float_below(x) for x in lower], [float_above(x) for x in upper]
+                known = all(float_below(x.upper()) == a for x, a in zip(lower, low, strict=True))
+                known = known and all(float_above(x.lower()) == b for x, b in zip(upper, high, strict=True))
+            if known:
+                break
+        else:
+            state.wider.add(number)
+        state.boxes[number] = low, high
 
 
 def _nonlinear(state: State, variable: Variable) -> Balls:

@@ -14,80 +14,43 @@ from flint import arb
 
 from refcert.kernel.ball import exact, float_above, larger, precision, surely_less, surely_not_negative
 from refcert.kernel.claims import SIDES, PlaneClaim, Status
-from refcert.kernel.container import Table, require_keys, shown, whole
-from refcert.kernel.errors import FailedStepError, UndecidedStepError, UnreadableError
+from refcert.kernel.errors import FailedStepError, UndecidedStepError
 from refcert.kernel.interval import interval
 from refcert.kernel.plane_proof import check_plane
 from refcert.kernel.specification import Specification
 from refcert.kernel.state import Planes, State
+from refcert.kernel.steps import Step
 from refcert.kernel.substitution import Row, bounds
 
-MAX_SETS: Final = 8
+# Rows of a tensor of planes over two arguments that share their slopes in z.
+SHARED_Z: Final = 5
 
 # Bits of boxes and margins; more of them where the comparison is not decided.
 PRECISIONS: Final = (128, 256, 1024)
 
 
-class Step(NamedTuple):
-    """One step: its JSON object, its tensor if it has one, and what the whole certificate claims."""
+class Claimed(NamedTuple):
+    """What the whole certificate claims."""
 
-    entry: dict[str, Any]
-    table: Table | None
     specification: Specification
     margin: float
-
-
-def variable_of(step: Step, state: State) -> int:
-    """The number of the variable that a step is about. Raises UnreadableError."""
-    return whole(step.entry["of"], state.program.frames, len(state.program.variables) - 1, "`of`")
-
-
-def sets_of(step: Step) -> list[int]:
-    """The sets of planes that a step uses. Raises UnreadableError."""
-    sets = step.entry["sets"]
-    if not isinstance(sets, list) or not sets:
-        raise UnreadableError(f"`sets` is {shown(sets)}; it must be a list of at least one number")
-    numbers = [whole(one, 0, MAX_SETS - 1, "a set") for one in sets]
-    if sorted(set(numbers)) != numbers:
-        raise UnreadableError(f"`sets` is {shown(sets)}; the numbers must rise")
-    return numbers
-
-
-def _table(step: Step, rows: Sequence[int], units: int) -> Table:
-    if (
-        step.table is None
-        or len(step.table.shape) != 2
-        or step.table.shape[0] not in rows
-        or step.table.shape[1] != units
-    ):
-        found = None if step.table is None else step.table.shape
-        raise UnreadableError(f"the step's tensor has shape {found}; it needs ({' or '.join(map(str, rows))}, {units})")
-    return step.table
 
 
 # planes
 
 
-def planes(step: Step, state: State) -> None:
+def planes(step: Step, state: State, claimed: Claimed) -> None:
     """Lower and upper planes of one part, proved unit by unit on the box of its arguments."""
-    number = variable_of(step, state)
-    parts = state.program.variables[number].parts
-    if not parts:
-        raise UnreadableError(
-            f"variable {number}, {state.program.variables[number].label}, has no planes: it is affine"
-        )
-    k = whole(step.entry["part"], 0, len(parts) - 1, "`part`")
-    which = whole(step.entry["set"], 0, MAX_SETS - 1, "`set`")
-    part = parts[k]
-    table = _table(step, (4,) if part.z is None else (5, 6), part.v.size)
-    numbers = [list(table.row(row)) for row in range(table.shape[0])]
-    zeros = [0.0] * part.v.size
+    part = state.program.variables[step.of].parts[step.part]
+    zeros, shared = [0.0] * part.v.size, len(step.rows) == SHARED_Z
+    lower: Sequence[list[float]]
+    upper: Sequence[list[float]]
     if part.z is None:
-        lower, upper = [numbers[0], zeros, numbers[1]], [numbers[2], zeros, numbers[3]]
-    elif len(numbers) == 5:
-        lower, upper = numbers[:3], [numbers[3], numbers[1], numbers[4]]
+        lower, upper = (step.rows[0], zeros, step.rows[1]), (step.rows[2], zeros, step.rows[3])
+    elif shared:
+        lower, upper = step.rows[:3], (step.rows[3], step.rows[1], step.rows[4])
     else:
-        lower, upper = numbers[:3], numbers[3:]
+        lower, upper = step.rows[:3], step.rows[3:]
     box_v = state.box(part.v, negate=part.negate)
     box_z = (zeros, zeros) if part.z is None else state.box(part.z)
     undecided: str | None = None
@@ -98,6 +61,10 @@ def planes(step: Step, state: State) -> None:
                 raise UndecidedStepError(f"the box of unit {unit} is not bounded", {"unit": unit})
             verdict = check_plane(PlaneClaim(part.kind, side, *values))
             if verdict.status is Status.REFUTED:
+                if not state.sharp(part.v) or (part.z is not None and not state.sharp(part.z)):
+                    raise UndecidedStepError(
+                        f"unit {unit}: the box that its arguments imply is not known to the last place"
+                    )
                 assert verdict.point is not None and verdict.violation is not None
                 raise FailedStepError(
                     f"the {side} plane of unit {unit} is violated",
@@ -109,11 +76,11 @@ def planes(step: Step, state: State) -> None:
         raise UndecidedStepError(undecided)
     turn = -1 if part.negate else 1
     low, high = [[exact(x) for x in row] for row in lower], [[exact(x) for x in row] for row in upper]
-    state.planes[which, number, k] = Planes(
+    state.planes[step.which, step.of, step.part] = Planes(
         lower_v=[turn * x for x in low[0]],
         upper_v=[turn * x for x in high[0]],
         lower_z=None if part.z is None else low[1],
-        upper_z=None if part.z is None else low[1] if len(numbers) == 5 else high[1],
+        upper_z=None if part.z is None else low[1] if shared else high[1],
         lower_offset=low[2],
         upper_offset=high[2],
     )
@@ -130,35 +97,32 @@ class _End(NamedTuple):
     claimed: float
 
 
-def box_interval(step: Step, state: State) -> None:
+def box_interval(step: Step, state: State, claimed: Claimed) -> None:
     """A box by interval arithmetic."""
-    _prove_box(step, state, by_interval=True, sets=[])
+    _prove_box(step, state, by_interval=True, sets=())
 
 
-def box_substitution(step: Step, state: State) -> None:
+def box_substitution(step: Step, state: State, claimed: Claimed) -> None:
     """A box by back-substitution with any of the sets."""
-    _prove_box(step, state, by_interval=False, sets=sets_of(step))
+    _prove_box(step, state, by_interval=False, sets=step.sets)
 
 
-def box_intersection(step: Step, state: State) -> None:
+def box_intersection(step: Step, state: State, claimed: Claimed) -> None:
     """A box each of whose ends follows in one of both ways."""
-    _prove_box(step, state, by_interval=True, sets=sets_of(step))
+    _prove_box(step, state, by_interval=True, sets=step.sets)
 
 
 def _prove_box(step: Step, state: State, *, by_interval: bool, sets: Sequence[int]) -> None:
-    number = variable_of(step, state)
-    size = state.program.variables[number].size
-    table = _table(step, (2,), size)
-    lower, upper = list(table.row(0)), list(table.row(1))
+    lower, upper = step.rows
     ends = [_End(u, 1, x) for u, x in enumerate(lower)] + [_End(u, -1, -x) for u, x in enumerate(upper)]
     for u, (low, high) in enumerate(zip(lower, upper, strict=True)):
         if low > high:
             raise FailedStepError(f"the box of unit {u} is empty", {"unit": u, "lower": low, "upper": high})
     for bits in PRECISIONS:
         with precision(bits):
-            ends = _open_ends(state, number, ends, by_interval, sets)
+            ends = _open_ends(state, step.of, ends, by_interval, sets)
         if not ends:
-            state.boxes[number] = lower, upper
+            state.boxes[step.of] = lower, upper
             return
     raise UndecidedStepError(f"an end of the box of unit {ends[0].unit} is undecided", {"unit": ends[0].unit})
 
@@ -184,7 +148,11 @@ def _open_ends(state: State, number: int, ends: list[_End], by_interval: bool, s
             word = "lower" if end.sign > 0 else "upper"
             raise FailedStepError(
                 f"the {word} end of unit {end.unit} does not follow",
-                {"unit": end.unit, "claimed": end.sign * end.claimed, "derived": end.sign * float_above(best[end])},
+                {
+                    "unit": end.unit,
+                    "claimed": end.sign * end.claimed,
+                    "derived": _finite(end.sign * float_above(best[end])),
+                },
             )
     return left
 
@@ -200,44 +168,44 @@ def _derived(state: State, number: int, ends: Sequence[_End], which: int | None)
 # margins
 
 
-def margin(step: Step, state: State) -> None:
+def margin(step: Step, state: State, claimed: Claimed) -> None:
     """The claim from bounds of the specification's rows."""
-    sets, specification = sets_of(step), step.specification
+    specification, wanted = claimed.specification, exact(claimed.margin)
     rows = [_over_outputs(state, row) for row in specification.rows]
-    claimed = exact(step.margin)
     for bits in PRECISIONS:
         with precision(bits):
-            best = _best(state, rows, specification.constants, sets)
-            missing = [k for k, value in enumerate(best) if not surely_not_negative(value - claimed)]
+            best = _best(state, rows, specification.constants, step.sets)
+            missing = [k for k, value in enumerate(best) if not surely_not_negative(value - wanted)]
             if len(missing) <= specification.spare:
                 return
-            below = [k for k in missing if state.inputs.exact and surely_less(best[k], claimed)]
+            below = [k for k in missing if state.inputs.exact and surely_less(best[k], wanted)]
             if len(below) > specification.spare:
-                found = {"row": below[0], "claimed": step.margin, "derived": float_above(best[below[0]])}
+                found = {"row": below[0], "claimed": claimed.margin, "derived": _finite(float_above(best[below[0]]))}
                 raise FailedStepError(f"row {below[0]} does not reach the margin", found)
     raise UndecidedStepError(f"row {missing[0]} is undecided", {"row": missing[0]})
 
 
-def margin_per_class(step: Step, state: State) -> None:
+def margin_per_class(step: Step, state: State, claimed: Claimed) -> None:
     """The claim from a bound of the label's output and of each other output by itself."""
-    sets, specification = sets_of(step), step.specification
+    specification, wanted = claimed.specification, exact(claimed.margin)
     if specification.label is None:
         raise FailedStepError("margin.per_class is for a claim about one label against others")
-    wanted = [{specification.label: 1.0}, *({j: -1.0} for j in specification.others)]
-    rows = [_over_outputs(state, row) for row in wanted]
-    claimed = exact(step.margin)
+    outputs = [{specification.label: 1.0}, *({j: -1.0} for j in specification.others)]
+    rows = [_over_outputs(state, row) for row in outputs]
     for bits in PRECISIONS:
         with precision(bits):
-            label, *others = _best(state, rows, [0.0] * len(rows), sets)
+            label, *others = _best(state, rows, [0.0] * len(rows), step.sets)
             margins = [label + other for other in others]
-            missing = [k for k, value in enumerate(margins) if not surely_not_negative(value - claimed)]
+            missing = [k for k, value in enumerate(margins) if not surely_not_negative(value - wanted)]
             if not missing:
                 return
-            below = [k for k in missing if state.inputs.exact and surely_less(margins[k], claimed)]
+            below = [k for k in missing if state.inputs.exact and surely_less(margins[k], wanted)]
             if below:
-                found = {"class": specification.others[below[0]], "claimed": step.margin}
-                found["derived"] = float_above(margins[below[0]])
-                raise FailedStepError(f"class {found['class']} does not stay below by the margin", found)
+                worst, derived = specification.others[below[0]], _finite(float_above(margins[below[0]]))
+                raise FailedStepError(
+                    f"class {worst} does not stay below by the margin",
+                    {"class": worst, "claimed": claimed.margin, "derived": derived},
+                )
     raise UndecidedStepError(f"class {specification.others[missing[0]]} is undecided")
 
 
@@ -255,26 +223,16 @@ def _best(state: State, rows: Sequence[Row], constants: Sequence[float], sets: S
     return best
 
 
-class Rule(NamedTuple):
-    """keys: of the step besides `rule`. stage: the order among steps about one variable; the last stage ends all."""
-
-    prove: Callable[[Step, State], None]
-    keys: tuple[str, ...]
-    stage: int
+def _finite(x: float) -> float | None:
+    """None for a bound that is none, as where planes are missing."""
+    return x if math.isfinite(x) else None
 
 
-PLANES, BOX, END = range(3)
-
-RULES: Final[dict[str, Rule]] = {
-    "planes": Rule(planes, ("of", "part", "set"), PLANES),
-    "box.interval": Rule(box_interval, ("of",), BOX),
-    "box.substitution": Rule(box_substitution, ("of", "sets"), BOX),
-    "box.intersection": Rule(box_intersection, ("of", "sets"), BOX),
-    "margin": Rule(margin, ("sets",), END),
-    "margin.per_class": Rule(margin_per_class, ("sets",), END),
+RULES: Final[dict[str, Callable[[Step, State, Claimed], None]]] = {
+    "planes": planes,
+    "box.interval": box_interval,
+    "box.substitution": box_substitution,
+    "box.intersection": box_intersection,
+    "margin": margin,
+    "margin.per_class": margin_per_class,
 }
-
-
-def keys_of(entry: dict[str, Any], rule: Rule) -> None:
-    """Raise UnreadableError unless the step has its rule's keys."""
-    require_keys(entry, ("rule", *rule.keys), f"a step of the rule {entry['rule']}")

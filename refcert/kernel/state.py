@@ -46,13 +46,14 @@ class Budget:
 
 @dataclass(slots=True)
 class State:
-    """boxes: by variable. planes: by set, variable and part."""
+    """boxes: by variable; those in `wider` may be one number wider than the text's. planes: by set, variable, part."""
 
     program: Program
     inputs: InputSet
     budget: Budget
     boxes: dict[int, Ends] = field(default_factory=dict)
     planes: dict[tuple[int, int, int], Planes] = field(default_factory=dict)
+    wider: set[int] = field(default_factory=set)
 
     def box(self, view: View, *, negate: bool = False) -> Ends:
         """The ends of a view, which has a box; with `negate`, of minus the view."""
@@ -61,3 +62,7 @@ class State:
         if negate:
             return [-x for x in upper[units]], [-x for x in lower[units]]
         return lower[units], upper[units]
+
+    def sharp(self, view: View) -> bool:
+        """Whether the view's box is the very box that the text means."""
+        return view.variable not in self.wider

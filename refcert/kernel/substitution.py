@@ -15,12 +15,14 @@ from typing import Final, NamedTuple
 from flint import arb, arb_mat
 
 from refcert.kernel.ball import ZERO, exact, larger, smaller, sum_of, surely_positive
-from refcert.kernel.errors import FailedStepError, UndecidedStepError
 from refcert.kernel.program import Variable, View
 from refcert.kernel.state import State
 
 # Coefficients that are held at once: rows are taken in blocks of so many.
 HELD: Final = 1 << 20
+
+NO_BOUND: Final = arb("-inf")
+ANYTHING: Final = arb(0, "inf")
 
 
 class Piece(NamedTuple):
@@ -54,7 +56,7 @@ Row = Mapping[tuple[int, int], float]
 def bounds(state: State, rows: Sequence[Row], constants: Sequence[float], which: int) -> list[arb]:
     """The substitution of every row with the planes of set `which`, block by block.
 
-    Raises FailedStepError where planes are missing.
+    Where planes are missing that a row needs, it is minus infinity.
     """
     widest = max(variable.size for variable in state.program.variables)
     block = max(1, HELD // (4 * widest + state.program.frames * state.inputs.size))
@@ -145,7 +147,7 @@ def _through_planes(state: State, forms: Forms, number: int, flat: list[arb], wh
     for k, part in enumerate(variable.parts):
         planes = state.planes.get((which, number, k))
         if planes is None:
-            _require_zero(flat, f"{variable.label}: part {k} has no planes of set {which}")
+            _without_planes(forms, flat, variable.size)
             continue
         forms.add(part.v, _chosen(flat, signs, planes.lower_v, planes.upper_v))
         if part.z is not None and planes.lower_z is not None and planes.upper_z is not None:
@@ -165,9 +167,11 @@ def _chosen(flat: list[arb], signs: list[int], lower: list[arb], upper: list[arb
     ]
 
 
-def _require_zero(flat: list[arb], reason: str) -> None:
-    for a in flat:
-        if surely_positive(abs(a)):
-            raise FailedStepError(reason)
-        if not a <= ZERO or not a >= ZERO:
-            raise UndecidedStepError(reason)
+def _without_planes(forms: Forms, flat: list[arb], size: int) -> None:
+    """No bound for the forms that need planes that are not there: minus infinity, or anything where none is certain."""
+    for r in range(forms.rows):
+        row = flat[r * size : (r + 1) * size]
+        if any(surely_positive(abs(a)) for a in row):
+            forms.constants[r] = NO_BOUND
+        elif not all(a.is_zero() for a in row):
+            forms.constants[r] = forms.constants[r] + ANYTHING

@@ -1,0 +1,101 @@
+"""The steps as the file writes them, read before any is checked (certificate_v1.md, section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from refcert.kernel.container import Table, require_keys, shown, whole
+from refcert.kernel.errors import UnreadableError
+from refcert.kernel.program import Program
+
+MAX_STEPS: Final = 1 << 20
+MAX_SETS: Final = 8
+
+PLANES, BOX, END = range(3)
+"""Stages: about one variable planes come before its box; the end is the last step of all."""
+
+# Keys besides `rule`, and the stage.
+FORMS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
+    "planes": (("of", "part", "set"), PLANES),
+    "box.interval": (("of",), BOX),
+    "box.substitution": (("of", "sets"), BOX),
+    "box.intersection": (("of", "sets"), BOX),
+    "margin": (("sets",), END),
+    "margin.per_class": (("sets",), END),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. stage: None where the rule is unknown. of: the variable; rows: those of its tensor."""
+
+    rule: str
+    stage: int | None
+    of: int = -1
+    part: int = 0
+    which: int = 0
+    sets: tuple[int, ...] = ()
+    rows: tuple[list[float], ...] = ()
+
+
+def require_list(entries: Any) -> list[dict[str, Any]]:
+    """The list of steps, each with a rule and, where that is known, its keys. Raises UnreadableError."""
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_STEPS:
+        raise UnreadableError(f"`steps` is {shown(entries)}; it must be a list of 1 to {MAX_STEPS} steps")
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("rule"), str):
+            raise UnreadableError(f"a step is {shown(entry)}; it must be an object with a rule")
+        if entry["rule"] in FORMS:
+            require_keys(entry, ("rule", *FORMS[entry["rule"]][0]), f"a step of the rule {entry['rule']}")
+    return entries
+
+
+def has_tensor(entry: Mapping[str, Any]) -> bool:
+    """Whether a step may have a tensor; one of an unknown rule may."""
+    return entry["rule"] not in FORMS or FORMS[entry["rule"]][1] != END
+
+
+def read_steps(entries: list[dict[str, Any]], tensors: Mapping[str, Table], program: Program) -> tuple[Step, ...]:
+    """All steps, their numbers in range and their tensors of the right shape. Raises UnreadableError."""
+    return tuple(_read(entry, f"step.{k}", tensors, program) for k, entry in enumerate(entries))
+
+
+def _read(entry: dict[str, Any], name: str, tensors: Mapping[str, Table], program: Program) -> Step:
+    rule = entry["rule"]
+    if rule not in FORMS:
+        return Step(rule, None)
+    stage = FORMS[rule][1]
+    sets = _sets(entry["sets"], name) if "sets" in entry else ()
+    if stage == END:
+        return Step(rule, stage, sets=sets)
+    of = whole(entry["of"], program.frames, len(program.variables) - 1, f"`of` of {name}")
+    variable = program.variables[of]
+    if stage == BOX:
+        return Step(rule, stage, of, sets=sets, rows=_rows(name, tensors, (2,), variable.size))
+    if not variable.parts:
+        raise UnreadableError(f"{name} has planes of variable {of}, {variable.label}, which is affine")
+    part = whole(entry["part"], 0, len(variable.parts) - 1, f"`part` of {name}")
+    which = whole(entry["set"], 0, MAX_SETS - 1, f"`set` of {name}")
+    counts = (4,) if variable.parts[part].z is None else (5, 6)
+    return Step(rule, stage, of, part, which, rows=_rows(name, tensors, counts, variable.size))
+
+
+def _sets(value: Any, name: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value:
+        raise UnreadableError(f"`sets` of {name} is {shown(value)}; it must be a list of at least one number")
+    numbers = [whole(one, 0, MAX_SETS - 1, f"a set of {name}") for one in value]
+    if sorted(set(numbers)) != numbers:
+        raise UnreadableError(f"`sets` of {name} is {shown(value)}; the numbers must rise")
+    return tuple(numbers)
+
+
+def _rows(name: str, tensors: Mapping[str, Table], counts: tuple[int, ...], units: int) -> tuple[list[float], ...]:
+    table = tensors.get(name)
+    if table is None or len(table.shape) != 2 or table.shape[0] not in counts or table.shape[1] != units:
+        found = None if table is None else table.shape
+        raise UnreadableError(
+            f"the tensor {name} has shape {found}; it needs ({' or '.join(map(str, counts))}, {units})"
+        )
+    return tuple(list(table.row(k)) for k in range(table.shape[0]))

@@ -1,0 +1,297 @@
+"""A second checker of certificates, written from proofs/spec/certificate_v1.md alone: naive, in rational numbers.
+
+It covers ReLU networks (cells `rnn_relu`, blocks `dense` and `relu`) on input sets whose `least` is rational (p = 1,
+p = inf, boxes, substitutions); of all else it says `NotCovered`. Within that all is exact: HOLEY is left for unknown
+rules and for boxes beyond binary64. It has no budgets: it is for tests with tiny networks. Section numbers are the
+specification's. Here are the steps (7, 8) and the file as a whole (3, 9, 10).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from tests.certificates.naive_container import (
+    Tensor,
+    Tensors,
+    Unreadable,
+    Vector,
+    digest,
+    fields,
+    natural,
+    need,
+    number,
+    read_container,
+    rising,
+)
+from tests.certificates.naive_network import (
+    ZERO,
+    Form,
+    NotCovered,
+    Program,
+    dot,
+    least_of_box,
+    read_inputs,
+    read_specification,
+)
+
+__all__ = ["NotCovered", "Unreadable", "check"]
+
+MAX_STEPS, SETS = 2**20, 8  # sections 3, 7
+
+
+class Invalid(Exception):
+    """Something does not follow: the verdict INVALID."""
+
+
+class Holey(Exception):
+    """Something could not be decided: the verdict HOLEY."""
+
+
+def prove(true: bool, reason: str) -> None:
+    if not true:
+        raise Invalid(reason)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# Section 8: the two procedures
+
+
+def outward(low: Fraction, high: Fraction) -> tuple[Fraction, Fraction]:
+    """Section 7, boxes: the nearest binary64 numbers outside."""
+    try:
+        down, up = float(low), float(high)
+        down = math.nextafter(down, -math.inf) if Fraction(down) > low else down
+        up = math.nextafter(up, math.inf) if Fraction(up) < high else up
+        return Fraction(down), Fraction(up)
+    except OverflowError as error:  # of float() or of Fraction(inf)
+        raise Holey("a box beyond binary64 numbers") from error
+
+
+class Bounds:
+    """What is proved so far: planes by (variable, set), boxes by variable; and the procedures that read them."""
+
+    def __init__(self, program: Program) -> None:
+        self.variables, self.least = program.variables, program.inputs.least
+        self.planes: dict[tuple[int, int], list[Vector]] = {}
+        self.boxes: dict[int, list[tuple[Fraction, Fraction]]] = {}
+
+    def box(self, v: int) -> list[tuple[Fraction, Fraction]]:
+        """Section 7, boxes: its step's, else `interval`'s. As `of` never falls, what a step reads has come to rest."""
+        if v not in self.boxes:
+            self.boxes[v] = [outward(*ends) for ends in self.interval(v)]
+        return self.boxes[v]
+
+    def interval(self, v: int) -> list[tuple[Fraction, Fraction]]:
+        """Section 8: `interval`, exact."""
+        variable = self.variables[v]
+        if variable.relu_of is not None:
+            return [(max(low, ZERO), max(high, ZERO)) for low, high in self.box(variable.relu_of)]
+        return [(self.least_unit(v, i, 1), -self.least_unit(v, i, -1)) for i in range(variable.size)]
+
+    def least_unit(self, v: int, unit: int, sign: int) -> Fraction:
+        """Section 8: `interval`'s lower end of sign * unit, for a frame or an affine variable."""
+        variable = self.variables[v]
+        if variable.is_frame():
+            return self.least({v: [Fraction(sign * (i == unit)) for i in range(variable.size)]})
+        rows = {u: [sign * k for k in matrix[unit]] for u, matrix in variable.terms.items()}
+        frames = {u: row for u, row in rows.items() if self.variables[u].is_frame()}
+        inner = {u: row for u, row in rows.items() if u not in frames}
+        return (
+            sign * variable.constant[unit] + self.least(frames) + least_of_box(inner, {u: self.box(u) for u in inner})
+        )
+
+    def substitution(self, form: Form, constant: Fraction, which: int) -> Fraction:
+        """Section 8: `substitution` of constant + form with the set `which`, from the highest variable down."""
+        form = dict(form)
+        for v in range(len(self.variables) - 1, -1, -1):
+            variable = self.variables[v]
+            if v not in form or variable.is_frame():
+                continue
+            a = form.pop(v)
+            if variable.constant is not None:
+                constant += dot(a, variable.constant)
+                for u, matrix in variable.terms.items():
+                    include(form, u, [dot(a, column) for column in zip(*matrix, strict=True)])
+            elif any(a):
+                prove((v, which) in self.planes, f"variable {v} has no planes of set {which}")
+                planes = self.planes[v, which]
+                include(form, variable.relu_of, [k * planes[2 * (k < 0)][i] for i, k in enumerate(a)])
+                constant += dot(a, [planes[2 * (k < 0) + 1][i] for i, k in enumerate(a)])
+        return constant + self.least(form)
+
+    def largest(self, form: Form, constant: Fraction, sets: list[int]) -> Fraction:
+        return max([self.substitution(form, constant, which) for which in sets])
+
+
+def include(form: Form, v: int, a: Vector) -> None:
+    """Add the term a . v to a form."""
+    form[v] = [x + y for x, y in zip(form[v], a, strict=True)] if v in form else a
+
+
+# Section 7: the steps
+
+STEPS = {
+    "planes": ["of", "part", "set"],
+    "box.interval": ["of"],
+    "box.substitution": ["of", "sets"],
+    "box.intersection": ["of", "sets"],
+    "margin": ["sets"],
+    "margin.per_class": ["sets"],
+}
+
+
+def read_steps(steps: Any, program: Program, tensors: Tensors) -> list[list[Vector]]:
+    """Section 7: keys, ranges and shapes; the steps' tensors (empty where a step has none)."""
+    need(isinstance(steps, list) and 1 <= len(steps) <= MAX_STEPS, "`steps` is not a list of 1 to 2^20 objects")
+    tables: list[list[Vector]] = [[] for _ in steps]
+    for k, step in enumerate(steps):
+        need(isinstance(step, dict) and isinstance(step.get("rule"), str), f"step {k} has no rule")
+        if step["rule"] not in STEPS:
+            tensors.left.pop(f"step.{k}", None)
+            continue
+        keys = fields(step, ["rule", *STEPS[step["rule"]]]).keys()
+        need("sets" not in keys or rising(step["sets"], SETS) != [], f"step {k}: no set")
+        if "of" in keys:
+            variable = program.variables[natural(step["of"], program.inputs.frames, len(program.variables))]
+            tables[k] = tensors.take(f"step.{k}", 2 if "box" in step["rule"] else 4, variable.size).rows()
+        if "part" in keys:
+            need(variable.relu_of is not None, f"step {k}: planes of a variable that is not nonlinear")
+            natural(step["part"], 0, 1)
+            natural(step["set"], 0, SETS)
+    return tables
+
+
+def check_order(steps: list[dict[str, Any]]) -> None:
+    """Section 7, "Order"."""
+    prove(
+        [k for k, step in enumerate(steps) if "margin" in step["rule"]] == [len(steps) - 1], "one margin step, the last"
+    )
+    of, planes, boxed = 0, set(), set()
+    for k, step in enumerate(steps[:-1]):
+        prove(step["of"] >= of, f"step {k}: `of` falls")
+        of = step["of"]
+        prove(of not in boxed, f"step {k} follows its variable's box")
+        if step["rule"] != "planes":
+            boxed.add(of)
+        else:
+            prove((of, step["set"]) not in planes, f"step {k}: the same planes again")
+            planes.add((of, step["set"]))
+
+
+def prove_planes(bounds: Bounds, step: dict[str, Any], planes: list[Vector]) -> None:
+    """Section 7, `planes`: relu minus a plane is least and greatest at an end of the box or at the kink."""
+    v = step["of"]
+    for unit, (low, high) in enumerate(bounds.box(bounds.variables[v].relu_of)):
+        lower_slope, lower, upper_slope, upper = (row[unit] for row in planes)
+        for x in (low, high, *([ZERO] if low < 0 < high else [])):
+            prove(lower_slope * x + lower <= max(x, ZERO), f"the lower plane of unit {unit} at {x}")
+            prove(upper_slope * x + upper >= max(x, ZERO), f"the upper plane of unit {unit} at {x}")
+    bounds.planes[v, step["set"]] = planes
+
+
+def prove_box(bounds: Bounds, step: dict[str, Any], box: list[Vector]) -> None:
+    """Section 7, the three box rules: for each end, does what the rule allows reach it?"""
+    v, size = step["of"], len(box[0])
+    interval = bounds.interval(v) if step["rule"] != "box.substitution" else []
+    for unit, (low, high) in enumerate(zip(*box, strict=True)):
+        for sign, end in ((1, low), (-1, -high)):
+            reached = [interval[unit][0] if sign > 0 else -interval[unit][1]] if interval else []
+            if "sets" in step:
+                form = {v: [Fraction(sign * (i == unit)) for i in range(size)]}
+                reached.append(bounds.largest(form, ZERO, step["sets"]))
+            prove(max(reached) >= end, f"the {'lower' if sign > 0 else 'upper'} end of unit {unit}")
+        prove(low <= high, f"the box of unit {unit} is empty")
+    bounds.boxes[v] = list(zip(*box, strict=True))
+
+
+def prove_margin(
+    bounds: Bounds, step: dict[str, Any], rows: list[tuple[Form, Fraction]], m: Fraction, asked: Any
+) -> None:
+    """Section 7, `margin`, and `margin.per_class`, which bounds both classes of a row by themselves."""
+    per_class, proved = step["rule"] == "margin.per_class", []
+    prove(not per_class or asked["kind"] in ("untargeted", "targeted"), f"margin.per_class for {asked['kind']}")
+    for form, constant in rows:
+        signs = [max, min] if per_class else [lambda k, zero: k]
+        parts = [{y: [sign(k, ZERO) for k in a] for y, a in form.items()} for sign in signs]
+        proved.append(constant + sum(bounds.largest(part, ZERO, step["sets"]) for part in parts))
+    spare = asked["k"] - 1 if asked["kind"] == "top_k" else 0
+    prove(sum(b < m for b in proved) <= spare, f"margin: {[float(b) for b in proved]}")
+
+
+# Sections 3, 4 and 9: the file as a whole
+
+
+def network_digest(structure: str, weights: dict[str, Tensor]) -> str:
+    """Section 4; the weights stand in the order in which they were taken."""
+    listed = (f"{name}:{tensor.shape}\n".encode() + tensor.binary64() for name, tensor in weights.items())
+    return sha256(structure.encode() + b"\n" + b"".join(listed))
+
+
+def claim_digest(body: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """Section 9."""
+    plain = {key: json.dumps(body[key], separators=(",", ":"), sort_keys=True) for key in ("inputs", "specification")}
+    lines = ["refcert claim 1", f"network {body['network']['digest']}", *map(" ".join, plain.items())]
+    lines += [f"margin {body['margin']}"]
+    lines += [f"tensor {name} {t.shape} {sha256(t.binary64())}" for name, t in sorted(tensors.items())]
+    return sha256("".join(line + "\n" for line in lines).encode())
+
+
+def read_network(thing: Any, tensors: Tensors, folder: Path) -> tuple[Any, Tensors]:
+    """Section 4: the structure and the weights, of the certificate or of the file that it names."""
+    need(isinstance(thing, dict), "`network` is not an object")
+    fields(thing, ["digest", "file" if "file" in thing else "structure"])
+    digest(thing["digest"])
+    if "structure" in thing:
+        names = [name for name in tensors.left if name.startswith("network.")]
+        return thing["structure"], Tensors({name.removeprefix("network."): tensors.left.pop(name) for name in names})
+    name = thing["file"]
+    need(isinstance(name, str) and re.fullmatch(r"(?!\.)[A-Za-z0-9_.-]{1,255}", name) is not None, f"file {name!r}")
+    body, weights = read_container(folder / name)
+    fields(body, ["format", "version", "structure"])
+    need(body["format"] == "refcert network" and body["version"] == 1, f"{name} is no network")
+    return body["structure"], weights
+
+
+def check(path: Path | str) -> str:
+    """Sections 1, 3 and 10: VALID, INVALID or HOLEY; raises `Unreadable` (no verdict) and `NotCovered`."""
+    body, tensors = read_container(Path(path))
+    keys = ["format", "version", "network", "inputs", "specification", "steps", "margin", "claim"]
+    fields(body, keys, ["about"])
+    need(body["format"] == "refcert certificate" and body["version"] == 1, "not a certificate of version 1")
+    about = body.get("about", {})
+    need(isinstance(about, dict) and all(isinstance(text, str) for text in about.values()), "`about`")
+    m = number(body["margin"])
+    need(m > 0, f"margin {m}")
+    digest(body["claim"])
+    structure, weights = read_network(body["network"], tensors, Path(path).parent)
+    need(all(t.dtype in ("F64", "F32") for t in tensors.left.values()), "a narrow type outside of a network")
+    inputs = read_inputs(body["inputs"], tensors)
+    program = Program(structure, weights, inputs)
+    rows = read_specification(body["specification"], program, tensors)
+    claimed = dict(tensors.taken)
+    tables = read_steps(body["steps"], program, tensors)
+    need(not tensors.left and not weights.left, f"tensors without a place: {[*tensors.left, *weights.left][:3]}")
+    if any(step["rule"] not in STEPS for step in body["steps"]):
+        return "HOLEY"
+    try:
+        prove(network_digest(structure, weights.taken) == body["network"]["digest"], "the network's digest")
+        prove(claim_digest(body, claimed) == body["claim"], "the claim's digest")
+        check_order(body["steps"])
+        bounds = Bounds(program)
+        for step, table in zip(body["steps"][:-1], tables, strict=False):
+            (prove_planes if step["rule"] == "planes" else prove_box)(bounds, step, table)
+        prove_margin(bounds, body["steps"][-1], rows, m, body["specification"])
+    except Invalid:
+        return "INVALID"
+    except Holey:
+        return "HOLEY"
+    return "VALID"
