@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpu_engine.model import RecurrentClassifier
 from refcert.kernel.network import Network, build_network
-from tests.kernel.tables import table
+from tests.certificates.tables import table
 
 
 def kernel_network(model: RecurrentClassifier) -> Network:

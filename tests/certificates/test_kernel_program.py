@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_engine.cells.unroll import unroll as engine_unroll
-from gpu_engine.model import RecurrentClassifier
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
 from gpu_engine.steps import Affine, Input
 from refcert.kernel.errors import UnreadableError
+from refcert.kernel.network import build_network
 from refcert.kernel.program import Part, Program, View, unroll
+from tests.certificates.engine_networks import kernel_network
 from tests.engine.networks import networks
-from tests.kernel.engine_networks import kernel_network
 
 
 def forward(program: Program, x: np.ndarray) -> np.ndarray:
@@ -107,13 +108,11 @@ def test_weights_that_do_not_fit_are_refused(model: RecurrentClassifier, data: s
 
 
 def build(model: RecurrentClassifier, weights):
-    from refcert.kernel.network import build_network
-
     return build_network(model.structure(), weights)
 
 
 def test_limits_on_frames_and_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = RecurrentClassifierOf(2)
+    model = small(2)
     with pytest.raises(UnreadableError, match="65537 frames"):
         unroll(kernel_network(model), 65537)
     monkeypatch.setattr("refcert.kernel.program.MAX_UNITS", 10)
@@ -121,9 +120,7 @@ def test_limits_on_frames_and_units(monkeypatch: pytest.MonkeyPatch) -> None:
         unroll(kernel_network(model), 9)
 
 
-def RecurrentClassifierOf(size: int) -> RecurrentClassifier:
-    from gpu_engine.model import Dense, Direction
-
+def small(size: int) -> RecurrentClassifier:
     ones = torch.ones(size, size, dtype=torch.float64)
     zero = torch.zeros(size, dtype=torch.float64)
     return RecurrentClassifier(((Direction("rnn_relu", ones, ones, zero, zero),),), (Dense(ones, zero),))

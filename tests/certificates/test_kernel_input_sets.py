@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from refcert.kernel.ball import float_above, float_below, precision
 from refcert.kernel.input_sets import InputSet, read_input_set
 from refcert.reference import input_sets as reference
-from tests.kernel.tables import container
+from tests.certificates.tables import container
 
 FRAMES, SIZE, ROWS = 3, 4, 5
 CLIP = (-1.0, 1.0)
