@@ -53,13 +53,22 @@ class PlanePair:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where planes were made: the number of the step on the tape, of its part, and of the relaxation in their list."""
+
+    step: int
+    part: int
+    relaxation: int
+
+
+@dataclass(frozen=True)
 class BoundedProduct:
     """One nonlinearity of the unrolled network with its box and its planes.
 
     kind: 'sigmoid_times_tanh', 'sigmoid_times_identity', 'sigmoid', 'tanh' or 'relu'; those of one argument have zeros
     in z. name: the role that the cell gives it ('input', 'forget', 'output'; 'reset', 'candidate', 'update';
     'activation'; 'before.0', 'maximum', ...), with ' (backward)' behind it for that direction. A GRU's candidate,
-    (1 - sigmoid(u)) tanh(n) = sigmoid(v) tanh(n), has v = -u.
+    (1 - sigmoid(u)) tanh(n) = sigmoid(v) tanh(n), has v = -u. origin: None where the planes were made without a tape.
     """
 
     kind: str
@@ -69,3 +78,4 @@ class BoundedProduct:
     v: Box
     z: Box
     planes: PlanePair
+    origin: Origin | None = None

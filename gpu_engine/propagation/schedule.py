@@ -11,13 +11,13 @@ Method card
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from gpu_engine.bounds import BoundedProduct, Box, PlanePair
+from gpu_engine.bounds import BoundedProduct, Box, Origin, PlanePair
 from gpu_engine.cells.unroll import unroll
 from gpu_engine.errors import NumericalError, SoundnessFault, SpecificationError
 from gpu_engine.inputs import InputSet
@@ -40,10 +40,15 @@ from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, Term,
 
 @dataclass(frozen=True)
 class Bounds:
-    """Lower bounds of the specification rows (batch, spec) and every relaxed nonlinearity behind them."""
+    """Lower bounds of the specification rows (batch, spec) and what they rest on.
+
+    products: every relaxed nonlinearity, in the order of the tape. boxes: of every step that nonlinearities read, by
+    its number on the tape, (batch, units). Both are empty where nobody asked for them.
+    """
 
     lower: Tensor
     products: tuple[BoundedProduct, ...]
+    boxes: Mapping[int, Box] = field(default_factory=dict)
 
 
 def bound(
@@ -59,7 +64,7 @@ def bound(
     """Lower bounds of C F(x) + d over the input set, on the device of `inputs.center`.
 
     block_bytes: memory for the coefficients of one block of back-substitution; results do not depend on it.
-    keep_products: False where nobody looks at the planes, which saves memory.
+    keep_products: False where nobody looks at the planes and boxes, which saves memory.
     """
     if inputs.center.shape[2] != model.input_size:
         raise SpecificationError(
@@ -137,7 +142,8 @@ class _Run:
                 self._nonlinear(number, step)
         lower = self._specification(specification)
         _require_finite("the bound of the specification", lower)
-        return Bounds(lower, tuple(self.products))
+        kept = self.usage.arguments if self.keep_products else ()
+        return Bounds(lower, tuple(self.products), {number: self.state.box[number] for number in kept})
 
     # the three kinds of steps
 
@@ -175,10 +181,10 @@ class _Run:
         name = _name(step)
         out = plain.magnitude()
         self.net.magnitude = max(self.net.magnitude, float(out.max()))
-        for relaxed, relaxation in zip(self.net.relaxed, self.relaxations, strict=True):
+        for which, (relaxed, relaxation) in enumerate(zip(self.net.relaxed, self.relaxations, strict=True)):
             pairs = []
-            for part in step.parts:
-                pair = self._planes(relaxation, part, step)
+            for position, part in enumerate(step.parts):
+                pair = self._planes(relaxation, part, step, Origin(number, position, which))
                 z = None if part.z is None else self._argument(part.z)
                 pairs.append((pair, self._argument(part.v), z, part.negate))
             relaxed[number] = relax(pairs, out, self.gamma, self.lost)
@@ -204,7 +210,7 @@ class _Run:
         z = None if part.z is None else self._box(part.z)
         return interval.image(part.kind, self._box(part.v, part.negate), z)
 
-    def _planes(self, relaxation: Relaxation, part: Nonlinearity, step: Nonlinear) -> PlanePair:
+    def _planes(self, relaxation: Relaxation, part: Nonlinearity, step: Nonlinear, origin: Origin) -> PlanePair:
         v = self._box(part.v, part.negate)
         if part.z is not None:
             z = self._box(part.z)
@@ -217,8 +223,8 @@ class _Run:
             for values in (plane.slope_v, plane.slope_z, plane.offset):
                 _require_finite(f"a plane of the {part.name} of {_name(step)}", values)
         if self.keep_products:
-            place = step.place
-            self.products.append(BoundedProduct(part.kind, part.name + place.suffix, place.layer, place.t, v, z, pair))
+            place, name = step.place, part.name + step.place.suffix
+            self.products.append(BoundedProduct(part.kind, name, place.layer, place.t, v, z, pair, origin))
         return pair
 
     # boxes

@@ -17,7 +17,7 @@ from gpu_engine.errors import SpecificationError
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.propagation.memory import Budget, budget
-from gpu_engine.propagation.schedule import bound
+from gpu_engine.propagation.schedule import Bounds, bound
 from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS, Relaxation
 from gpu_engine.spec import Specification
 
@@ -77,6 +77,25 @@ class Certified:
         return self.margin > 0
 
 
+@dataclass(frozen=True)
+class BoundedBatch:
+    """One pass over samples of one length: what was asked, and the bounds with all that they rest on.
+
+    samples (batch,): their positions in the call. inputs, specification: theirs, cut to that length. Tensors of inputs
+    and bounds are on the options' device.
+    """
+
+    samples: Tensor
+    model: RecurrentClassifier
+    inputs: InputSet
+    specification: Specification
+    options: Options
+    bounds: Bounds
+
+
+BatchSink = Callable[[BoundedBatch], None]
+
+
 def certify(
     model: RecurrentClassifier,
     inputs: InputSet,
@@ -84,11 +103,13 @@ def certify(
     options: Options | None = None,
     sink: ProductSink | None = None,
     lengths: Tensor | None = None,
+    batch_sink: BatchSink | None = None,
 ) -> Certified:
     """Lower bounds of every row of C F(x) + d over the input set; proved where the question's margin is positive.
 
     Inputs and specification stay as they are; results come back on the CPU in float64. lengths (batch,): how many
-    frames of each sequence count, for ragged batches; the frames behind them are not read.
+    frames of each sequence count, for ragged batches; the frames behind them are not read. batch_sink gets every pass
+    as a whole, which is what `gpu_engine.certificates` writes down.
     Raises SpecificationError for shapes that do not fit and NumericalError on overflow.
     """
     options = options or Options()
@@ -103,18 +124,22 @@ def certify(
         plan = budget(model, time, dtype, device, options.memory, len(options.relaxations))
         for index in _chunks(samples, options.chunk, plan):
             part = inputs.select(index)
+            bounded = (part if time == inputs.time else part.first_frames(time)).to(device)
+            asked = _cut(specification.select(index), model, inputs.time, time)
             bounds = bound(
                 model,
-                (part if time == inputs.time else part.first_frames(time)).to(device),
-                _cut(specification.select(index), model, inputs.time, time),
+                bounded,
+                asked,
                 options.relaxations,
                 dtype=dtype,
                 block_bytes=plan.block_bytes,
-                keep_products=sink is not None,
+                keep_products=sink is not None or batch_sink is not None,
             )
             lower[index] = bounds.lower.to(device="cpu", dtype=torch.float64)
             if sink is not None:
                 sink(index, bounds.products)
+            if batch_sink is not None:
+                batch_sink(BoundedBatch(index, model, bounded, asked, options, bounds))
             del bounds  # or its planes would live on beside those of the next chunk
     return Certified(lower, specification.margins(lower))
 

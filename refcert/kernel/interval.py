@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flint import arb, arb_mat
 
-from refcert.kernel.ball import ZERO, exact, float_above, float_below, larger, precision, smaller
+from refcert.kernel.ball import ONE, ZERO, exact, float_above, float_below, larger, precision, smaller, surely_less
 from refcert.kernel.functions import sigmoid, tanh
 from refcert.kernel.program import Part, Term, Variable
 from refcert.kernel.state import State
@@ -61,16 +61,31 @@ def _image(state: State, part: Part) -> Balls:
     if part.kind == "relu":
         return [larger(x, ZERO) for x in low_v], [larger(x, ZERO) for x in high_v]
     if part.kind == "tanh":
-        return [tanh(x).value for x in low_v], [tanh(x).value for x in high_v]
-    low, high = [sigmoid(x).value for x in low_v], [sigmoid(x).value for x in high_v]
+        return _tanh(low_v, high_v)
+    low, high = _cut([sigmoid(x).value for x in low_v], [sigmoid(x).value for x in high_v], ZERO, ONE)
     if part.z is None:
         return low, high
     low_z, high_z = ([exact(x) for x in ends] for ends in state.box(part.z))
     if part.kind == "sigmoid_times_tanh":
-        low_z, high_z = [tanh(x).value for x in low_z], [tanh(x).value for x in high_z]
+        low_z, high_z = _tanh(low_z, high_z)
     return (
         [smaller(a * z, b * z) for a, b, z in zip(low, high, low_z, strict=True)],
         [larger(a * z, b * z) for a, b, z in zip(low, high, high_z, strict=True)],
+    )
+
+
+def _tanh(low: list[arb], high: list[arb]) -> Balls:
+    return _cut([tanh(x).value for x in low], [tanh(x).value for x in high], -ONE, ONE)
+
+
+def _cut(low: list[arb], high: list[arb], least: arb, most: arb) -> Balls:
+    """Ends of a function between two numbers that it never reaches: one of them where a ball does not tell them apart.
+
+    Far from zero no precision is enough, and engines rightly claim the whole range.
+    """
+    return (
+        [x if surely_less(least, x) else least for x in low],
+        [x if surely_less(x, most) else most for x in high],
     )
 
 
