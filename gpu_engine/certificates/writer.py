@@ -26,10 +26,18 @@ import torch
 
 from gpu_engine.cells.unroll import unroll
 from gpu_engine.certificates.claim import claim_digest
-from gpu_engine.certificates.container import CERTIFICATE_DTYPES, VERSION, CertificateError, narrowed, number, pack
+from gpu_engine.certificates.container import (
+    CERTIFICATE_DTYPES,
+    VERSION,
+    CertificateError,
+    Section,
+    narrowed,
+    number,
+    pack,
+)
 from gpu_engine.certificates.input_sets import input_section
 from gpu_engine.certificates.network import Network
-from gpu_engine.certificates.questions import question
+from gpu_engine.certificates.questions import Asked, question
 from gpu_engine.certificates.steps import StepBatch, steps_of
 from gpu_engine.search.certify import BoundedBatch
 
@@ -74,8 +82,7 @@ class Certificates:
             )
         batch = self.batch
         network = self.network.section
-        inputs = input_section(batch.inputs, sample)
-        asked = question(batch.specification, sample, batch.model, batch.inputs.time)
+        inputs, asked = self._asked(sample)
         steps = [step.body for step in self._steps]
         options = batch.options
         body = {
@@ -92,6 +99,16 @@ class Certificates:
         own = {f"step.{k}": step.of(sample) for k, step in enumerate(self._steps)}
         exact = narrowed(inputs.tensors | asked.section.tensors | own, CERTIFICATE_DTYPES)
         return pack(body, network.tensors | exact)
+
+    def claim(self, sample: int) -> str:
+        """The digest that names what the sample's certificate claims. Raises CertificateError as `write`."""
+        inputs, asked = self._asked(sample)
+        return claim_digest(self.network.digest, inputs, asked.section, number(self.margins[sample]))
+
+    def _asked(self, sample: int) -> tuple[Section, Asked]:
+        batch = self.batch
+        asked = question(batch.specification, sample, batch.model, batch.inputs.time)
+        return input_section(batch.inputs, sample), asked
 
     @cached_property
     def _sets(self) -> list[int]:

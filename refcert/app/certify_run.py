@@ -21,6 +21,8 @@ from gpu_engine.loading import load_model
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search.certify import DTYPES, Options
 from refcert.app import runs
+from refcert.app.certificates.files import FOLDER as CERTIFICATES
+from refcert.app.certificates.writing import PartCertificates, RunCertificates
 from refcert.app.datasets import Sequences, load_sequences
 from refcert.app.errors import InputError, OutputError
 from refcert.app.input_sets import fixed_radius, largest_radius
@@ -81,13 +83,18 @@ def run(
     keep_planes: bool,
     workers: int | None,
     progress: Progress,
+    certificates: bool = False,
 ) -> dict[str, Any]:
     """Carry out the request; returns the summary that `--json` prints.
 
+    certificates: write one for every question that is proved, into the run folder.
+
     Raises InputError or EngineError on bad input before anything is written, OutputError when writing fails.
     """
-    if resume and out is None:
-        raise InputError("--resume needs the run's folder; give it with --out")
+    if out is None:
+        for option, given in (("--resume", resume), ("--certificates", certificates)):
+            if given:
+                raise InputError(f"{option} needs the run's folder; give it with --out")
     if out is not None and resume:
         runs.open_run(out)
     elif out is not None:
@@ -107,11 +114,14 @@ def run(
         largest = largest_radius(request, samples)
     except EngineError as error:
         raise InputError(str(error)) from error
-    asked = _asked(request, model, data, samples, audit=audit, planes=keep_planes)
+    asked = _asked(request, model, data, samples, audit=audit, planes=keep_planes, certificates=certificates)
     folder = None
+    folders = (*runs.FOLDERS, CERTIFICATES) if certificates else runs.FOLDERS
     if out is not None:
-        folder = runs.resume(out, asked) if resume else runs.create(out, asked)
+        folder = runs.resume(out, asked) if resume else runs.create(out, asked, folders)
     job = _Job(request, model, samples, options, largest, folder, audit, keep_planes and folder is not None)
+    if folder is not None and certificates:
+        job.certificates = RunCertificates(folder.path, model, data.name)
     with _nothing_half_done(folder):
         try:
             job.work(workers, progress)
@@ -209,6 +219,7 @@ class _Job:
         self.request, self.model, self.samples = request, model, samples
         self.options, self.largest, self.folder = options, largest, folder
         self.audit, self.keep_planes = audit, keep_planes
+        self.certificates: RunCertificates | None = None
         self.rows: dict[int, list[dict[str, Any]]] = {}
         self.counts: dict[str, int] = {"proved": 0, "refuted": 0, "undecided": 0}
 
@@ -220,6 +231,8 @@ class _Job:
         if self.folder is not None:
             done = set(self.folder.finished_parts())
             unaudited = self.folder.unaudited()  # a damaged part shows now, not after hours of work
+        if self.certificates is not None:
+            self.certificates.write_network()
         with contextlib.ExitStack() as stack:
             auditor = stack.enter_context(Auditor(workers)) if self.audit else None
             if auditor is not None and self.folder is not None:
@@ -250,15 +263,30 @@ class _Job:
         logits = samples.logits(self.model)
         collector = PlaneCollector(part * size) if self.audit or self.keep_planes else None
         answers: Answers | None = None
+        certificates: PartCertificates | None = None
         began = time.perf_counter()
         questions = ask(request, self.model, samples)
+        if self.certificates is not None:
+            certificates = self.certificates.part(questions.asked, part * size)
         if len(questions.sample):
             sink = collector.add if collector is not None else None
-            answers = answer(request, self.model, samples, questions, self.options, self.largest, sink, tick)
+            answers = answer(
+                request,
+                self.model,
+                samples,
+                questions,
+                self.options,
+                self.largest,
+                sink,
+                tick,
+                None if certificates is None else certificates.add,
+            )
         seconds = time.perf_counter() - began
         rows = records(request, questions, answers, part * size, samples, logits)
-        for row in rows:
+        for k, row in enumerate(rows):
             row["seconds"] = seconds / len(rows)
+            if certificates is not None:
+                row["claims"] = certificates.of((questions.sample == k).nonzero()[:, 0].tolist())
         planes = collector.table() if collector is not None else None
         verdicts: AuditResult | None = None
         if auditor is not None:
@@ -286,6 +314,8 @@ class _Job:
         result["seconds"] = round(sum(row["seconds"] for row in rows), 6)
         if counts is not None:
             result["planes"] = counts
+        if self.certificates is not None:
+            result["certificates"] = sum(claim is not None for row in rows for claim in row["claims"])
         for key in ("model", "request", "data", "specification"):
             if key in asked:
                 result[key] = asked[key]
@@ -314,7 +344,14 @@ def _outcome(request: Request, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _asked(
-    request: Request, model: RecurrentClassifier, data: Sequences, samples: Samples, *, audit: bool, planes: bool
+    request: Request,
+    model: RecurrentClassifier,
+    data: Sequences,
+    samples: Samples,
+    *,
+    audit: bool,
+    planes: bool,
+    certificates: bool,
 ) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "request": request.to_json(),
@@ -338,6 +375,8 @@ def _asked(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, device {request.device}",
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+    if certificates:  # runs from before there were any can still be resumed
+        asked["certificates"] = True
     if samples.rows is not None:
         asked["specification"] = {
             "source": request.spec,

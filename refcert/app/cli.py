@@ -16,8 +16,10 @@ import typer
 
 from refcert.app.commands.audit import audit
 from refcert.app.commands.certify import CertifyCommand, certify
+from refcert.app.commands.check import check
 from refcert.app.commands.compare import compare
 from refcert.app.commands.demo import demo
+from refcert.app.commands.explain import explain
 from refcert.app.commands.prove import prove
 from refcert.app.commands.report import report
 from refcert.app.commands.tightness import tightness
@@ -38,9 +40,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     epilog=(
-        "Exit codes: 0 done, all proved; 1 a plane is REFUTED or a lemma failed; 2 bad input, nothing written; "
-        "3 a plane is UNDECIDED or was not audited; 4 output could not be written; 5 numbers overflow; "
-        "70 a fault of refcert itself; 130 interrupted."
+        "Exit codes: 0 done, all proved; 1 a plane is REFUTED, a certificate INVALID, or a lemma failed; 2 bad input; "
+        "3 a plane is UNDECIDED or was not audited, or a certificate is HOLEY; 4 output could not be written; "
+        "5 numbers overflow; 70 a fault of refcert itself; 130 interrupted."
     ),
 )
 
@@ -65,6 +67,8 @@ def _top(
 app.command()(demo)
 app.command(cls=CertifyCommand)(certify)
 app.command()(audit)
+app.command()(check)
+app.command()(explain)
 app.command()(prove)
 app.command()(report)
 app.command()(compare)
@@ -117,6 +121,8 @@ def _interrupted(words: list[str]) -> str:
         return "interrupted; what is finished stays in --out, and --resume continues it"
     if words[:1] in (["audit"], ["certify"]):
         return "interrupted; with --out what is finished is kept, and --resume continues it"
+    if words[:1] == ["check"]:
+        return "interrupted; of a run that was named the verdicts so far are kept"
     return "interrupted"
 
 

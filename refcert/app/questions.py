@@ -15,7 +15,7 @@ from torch import Tensor
 from gpu_engine.bounds import BoundedProduct
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search import radius as radius_search
-from gpu_engine.search.certify import Certified, Options, certify
+from gpu_engine.search.certify import BoundedBatch, Certified, Options, certify
 from gpu_engine.spec import Specification, Steps, matrix, per_class, targeted, top_k, untargeted, untargeted_steps
 from refcert.app.errors import InputError
 from refcert.app.input_sets import family, fixed_radius
@@ -172,6 +172,8 @@ class Answers:
 
 
 Sink = Callable[[Tensor, tuple[BoundedProduct, ...]], None]
+BatchSink = Callable[[BoundedBatch, Tensor], None]
+"""Gets each pass behind the answers, and which of its questions have an answer worth a certificate (batch,)."""
 
 
 def answer(
@@ -183,6 +185,7 @@ def answer(
     largest: float,
     sink: Sink | None,
     progress: Callable[[int], None],
+    batch_sink: BatchSink | None = None,
 ) -> Answers:
     """Put the questions to the engine.
 
@@ -197,20 +200,26 @@ def answer(
         if not request.search:
             progress(len(index))
 
-    def certified(radius: Tensor, sink: Sink | None = None) -> Certified:
-        return certify(model, sets(radius), questions.specification, options, sink, questions.lengths)
+    def certified(radius: Tensor, sink: Sink | None = None, *, last: bool = False) -> Certified:
+        def on_batch(batch: BoundedBatch) -> None:
+            if batch_sink is not None:
+                # A search that proved nothing ends at radius 0, where the center alone is proved.
+                batch_sink(batch, radius[batch.samples] > 0 if request.search else torch.ones_like(batch.samples) > 0)
+
+        keep = on_batch if last and batch_sink is not None else None
+        return certify(model, sets(radius), questions.specification, options, sink, questions.lengths, keep)
 
     if not request.search:
         radius = fixed_radius(request, samples)[questions.sample]
-        result = certified(radius, on_products)
+        result = certified(radius, on_products, last=True)
         reading = questions.specification.reading
         steps = reading.step_margins(result.lower) if isinstance(reading, Steps) else None
         return Answers(radius, None, result.margin, result.proved, steps)
     radii = _search(request, model, samples, questions, options, largest, progress)
-    if sink is None:
+    if sink is None and batch_sink is None:
         return Answers(radii.proved, radii.failed, radii.margin, radii.proved > 0)
     radius = _proved_again(request, radii, lambda radius: certified(radius).margin)
-    result = certified(radius, on_products)
+    result = certified(radius, on_products, last=True)
     return Answers(radius, radii.failed, result.margin, result.proved)
 
 

@@ -4,6 +4,7 @@
     results/part-00000.parquet   one row per sample (Apache Parquet, readable by pandas, polars, duckdb)
     planes/part-00000.npz        every bounding plane behind the part's results (see audit.plane_table)
     audit/part-00000.parquet     one verdict per plane, in the same order
+    certificates/                if asked: one file for each proved question, the network, verdicts.json
     summary.json              written last
 
 Each file is written under a temporary name and renamed. A part counts as finished when its results are there, and
@@ -61,11 +62,14 @@ __all__ = [
 
 FORMAT = 1
 
+FOLDERS = ("results", "planes", "audit")
+
 _PART = re.compile(r"part-([0-9]{5,})\.[a-z]+")
 _COLUMN_TYPES = {
     **dict.fromkeys(("index", "label", "predicted"), pa.int64()),
     **dict.fromkeys(("correct", "certified"), pa.bool_()),
     **dict.fromkeys(("radius", "radius_failed", "margin", "seconds"), pa.float64()),
+    "claims": pa.list_(pa.string()),
 }
 _PER_FRAME = ("label", "predicted")
 _LISTS = ("frame_", "target_", "step_")
@@ -258,7 +262,7 @@ def without_absent(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if v is not None or not k.startswith(_LISTS)}
 
 
-def create(path: Path, request: dict[str, Any], folders: tuple[str, ...] = ("results", "planes", "audit")) -> RunFolder:
+def create(path: Path, request: dict[str, Any], folders: tuple[str, ...] = FOLDERS) -> RunFolder:
     """Make a new folder with a request. Raises InputError if the path exists, OutputError if it cannot be written."""
     check_free(path)
     made: list[Path] = []

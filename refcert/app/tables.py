@@ -48,6 +48,8 @@ def print_certify(console: Console, summary: dict[str, Any]) -> None:
         parts.append(f"{summary['certified']} certified")
     parts.append(f"{summary['seconds']:.2f} s for the bounds")
     console.print("; ".join(parts), soft_wrap=True)
+    if "certificates" in summary:
+        console.print(f"certificates: {summary['certificates']} written; refcert check proves them", soft_wrap=True)
     if "planes" in summary:
         console.print("planes: " + _counts(summary["planes"]), soft_wrap=True)
         if summary["planes"].get("not_audited"):

@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             words.append(UNREADABLE)
             sys.stdout.write(f"{UNREADABLE} {error}\n")
             continue
+        except MemoryError:  # while it was read; a budget that ends is HOLEY
+            words.append(Verdict.HOLEY)
+            sys.stdout.write(f"{Verdict.HOLEY} {path}: the memory does not hold it\n")
+            continue
         words.append(result.verdict)
         where = "" if result.step is None else f", step {result.step}, {result.rule}"
         why = f"{where}: {result.reason}" if result.reason else f", claim {result.claim.digest}"

@@ -66,15 +66,18 @@ def read_bytes(path: Path, most: int = MAX_FILE) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (OSError, ValueError) as error:
         raise UnreadableError(
-            f"{path}: cannot be read ({error}); give a certificate file, links are not followed"
+            f"{path.name} cannot be read ({error}); it must be a file, links are not followed"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
-            raise UnreadableError(f"{path}: is no regular file; give a certificate file")
+            raise UnreadableError(f"{path.name} is no regular file; give a certificate file")
         if state.st_size > most:
-            raise UnreadableError(f"{path}: has {state.st_size} bytes; at most {most} are read")
-        return file.read(most)
+            raise UnreadableError(f"{path.name} has {state.st_size} bytes; at most {most} are read")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(state.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def parse_container(data: bytes, types: Iterable[str] = CERTIFICATE_TYPES) -> Container:
@@ -225,10 +228,15 @@ def _tensors(header: dict[str, Any], data: bytes, start: int, types: tuple[str, 
 
 def _floats(name: str, raw: bytes, kind: str) -> array[float]:
     """The numbers as floats; every one of these types is exact in binary64."""
-    if kind == "BF16":  # the upper half of a float32
-        raw, kind = b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2)), "F32"
-    code = {"F64": "d", "F32": "f", "F16": "e"}[kind]
-    values = array("d", struct.unpack(f"<{len(raw) // WIDTHS[kind]}{code}", raw))
+    if kind == "F16":
+        values = array("d", struct.unpack(f"<{len(raw) // 2}e", raw))
+    else:
+        if kind == "BF16":  # the upper half of a float32
+            raw = b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
+        found = array("d" if kind == "F64" else "f", raw)
+        if sys.byteorder == "big":  # pragma: no cover
+            found.byteswap()
+        values = array("d", found)
     if not all(map(math.isfinite, values)):
         place = next(k for k, value in enumerate(values) if not math.isfinite(value))
         raise UnreadableError(f"number {place} of tensor {name} is {values[place]}; every number must be finite")

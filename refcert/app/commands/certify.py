@@ -141,6 +141,10 @@ def certify(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     audit: Annotated[bool, typer.Option("--audit", help="Prove every bounding plane in ball arithmetic.")] = False,
     planes: Annotated[bool, typer.Option("--planes/--no-planes", help="Keep all planes in the run folder.")] = True,
+    certificates: Annotated[
+        bool,
+        typer.Option("--certificates", help="Write a certificate of every proved answer to the run folder; see check."),
+    ] = False,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -183,6 +187,7 @@ def certify(
         keep_planes=planes,
         workers=workers,
         progress=progress_bars(),
+        certificates=certificates,
     )
     print_result(lambda: summary, lambda console: print_certify(console, summary), as_json=as_json)
     raise typer.Exit(audit_exit(summary.get("planes"), asked=audit))
