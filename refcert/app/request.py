@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from gpu_engine.errors import SpecificationError
 from gpu_engine.inputs import check_clip, check_clip_bound, check_norm, decibel_factor
 from gpu_engine.model import READOUTS
 from refcert.app.errors import InputError
 from refcert.app.options import BALLS, CRITERIA, INPUT_SETS, STORED_SETS, completed
+from refcert.app.sizes import parse_memory
 
 __all__ = ["BALLS", "Request", "norm_name", "parse_clip", "parse_memory", "parse_norm"]
 
@@ -227,16 +226,3 @@ def norm_name(p: float) -> str:
     if math.isinf(p):
         return "inf"
     return str(int(p)) if p == int(p) and p < _PLAIN else repr(p)
-
-
-_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
-_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-def parse_memory(text: str) -> int:
-    """'500MB', '2GB', '1.5GiB' or a number of bytes, as bytes. kB, MB, GB are powers of 1000, KiB, MiB of 1024."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"--memory {text!r} is not a size; give bytes, or a size such as 500MB or 2GB")
-    number, power, binary = match.groups()
-    return int(Decimal(number) * (1024 if binary else 1000) ** _POWERS[(power or "").lower()])

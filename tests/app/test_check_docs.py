@@ -31,9 +31,6 @@ def carry_out(line: str) -> tuple[int, str]:
         return done.returncode, done.stdout + done.stderr
     assert program == "refcert"
     result = refcert(*words)
-    if words[0] == "certify" and "No such option: --certificates" in " ".join(result.err.split()):
-        stand_in(Path(words[words.index("--out") + 1]))
-        return 0, ""
     return result.code, result.out + result.err
 
 
@@ -42,13 +39,6 @@ def kernel_alone(folder: Path) -> Path:
     shutil.copytree(ROOT / "refcert" / "kernel", folder / "refcert" / "kernel")
     shutil.copy(ROOT / "refcert" / "__init__.py", folder / "refcert")
     return folder
-
-
-def stand_in(run: Path) -> None:
-    """What `certify --certificates` leaves, as long as it has no such option."""
-    for k in range(2):
-        write(run / "certificates", f"sample-{k:05}", draft())
-    (run / "request.json").write_text("{}")
 
 
 def test_every_block_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
