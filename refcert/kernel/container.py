@@ -206,7 +206,7 @@ def _tensors(header: dict[str, Any], data: bytes, start: int, types: tuple[str, 
             raise UnreadableError(f"a tensor is named {shown(name)}; names have 1 to 64 of A-Z a-z 0-9 _ .")
         entry = require_keys(entry, ("dtype", "shape", "data_offsets"), f"tensor {name}")
         shape, offsets, kind = entry["shape"], entry["data_offsets"], entry["dtype"]
-        if kind not in types:
+        if kind not in (WIDTHS if name.startswith("network.") else types):
             raise UnreadableError(f"tensor {name} is {shown(kind)}; it may be {', '.join(types)}")
         if not isinstance(shape, list) or not 1 <= len(shape) <= 3 or not all(type(n) is int and n > 0 for n in shape):
             raise UnreadableError(f"tensor {name} has shape {shown(shape)}; it needs 1 to 3 positive sizes")

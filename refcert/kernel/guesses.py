@@ -100,7 +100,7 @@ def ball_split(size: list[float], room: list[float], radius: float, p: float) ->
     stopped mu has a closed form. Lemma `clipped_ball`.
     """
     try:
-        share = [x / radius for x in room]
+        share = [max(x, 0.0) / radius for x in room]
         if p == 1:
             mu = _largest_paid(size, share)
             return [mu] * len(size)

@@ -41,9 +41,18 @@ def fill_boxes(state: State, first: int, last: int, precisions: Sequence[int]) -
                 known = known and all(float_above(x.lower()) == b for x, b in zip(upper, high, strict=True))
             if known:
                 break
-        else:
+        if not (known and sharp_sources(state, number)):
             state.wider.add(number)
         state.boxes[number] = low, high
+
+
+def sharp_sources(state: State, number: int) -> bool:
+    """Whether what the variable reads is known as the text means it: boxes, and least values over the input set."""
+    variable = state.program.variables[number]
+    views = [term.source for term in variable.terms]
+    views += [view for part in variable.parts for view in (part.v, part.z) if view is not None]
+    frames = any(term.source.variable < state.program.frames for term in variable.terms)
+    return all(state.sharp(view) for view in views) and (state.inputs.exact or not frames)
 
 
 def _nonlinear(state: State, variable: Variable) -> Balls:

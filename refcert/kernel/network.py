@@ -105,11 +105,14 @@ def build_network(structure: object, tensors: Mapping[str, Table]) -> Network:
         first = take.found[f"before.{before.index('dense')}.weight"].shape[1]
     layers = []
     for k, text in enumerate(fields[1].split(";")):
-        layer = tuple(_direction(take, one, f"layers.{k}.{j}.", size) for j, one in enumerate(text.split(",")))
+        directions: list[Direction] = []
+        for j, one in enumerate(text.split(",")):
+            directions.append(_direction(take, one, f"layers.{k}.{j}.", size))
+            if size is None:  # nothing before has told: the first direction does
+                first = size = take.found[f"layers.{k}.{j}.weight_ih"].shape[1]
+        layer = tuple(directions)
         if len({direction.reverse for direction in layer}) < len(layer):
             raise UnreadableError(f"layer {k} is {shown(text)}; of two directions one reads forward, one backward")
-        if first is None:
-            first = take.found["layers.0.0.weight_ih"].shape[1]
         size = sum(direction.output for direction in layer)
         layers.append(layer)
     classes = _sized_blocks(take, "after", after, size)

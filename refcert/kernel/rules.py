@@ -15,7 +15,7 @@ from flint import arb
 from refcert.kernel.ball import exact, float_above, larger, precision, surely_less, surely_not_negative
 from refcert.kernel.claims import SIDES, PlaneClaim, Status
 from refcert.kernel.errors import FailedStepError, UndecidedStepError
-from refcert.kernel.interval import interval
+from refcert.kernel.interval import interval, sharp_sources
 from refcert.kernel.plane_proof import check_plane
 from refcert.kernel.specification import Specification
 from refcert.kernel.state import Planes, State
@@ -132,7 +132,7 @@ def _open_ends(state: State, number: int, ends: list[_End], by_interval: bool, s
     failed: dict[_End, int] = dict.fromkeys(ends, 0)
     best: dict[_End, arb] = {}
     ways = [None, *sets] if by_interval else list(sets)
-    left = ends
+    left, sharp = ends, sharp_sources(state, number)
     for which in ways:
         if not left:
             return []
@@ -141,7 +141,8 @@ def _open_ends(state: State, number: int, ends: list[_End], by_interval: bool, s
                 del failed[end]
                 continue
             best[end] = larger(best[end], value) if end in best else value
-            failed[end] += state.inputs.exact and surely_less(value, exact(end.claimed))
+            certain = state.inputs.exact if which is not None else sharp and value.is_finite()
+            failed[end] += certain and surely_less(value, exact(end.claimed))
         left = list(failed)
     for end in left:
         if failed[end] == len(ways):

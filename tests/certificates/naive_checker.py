@@ -4,6 +4,8 @@ It covers ReLU networks (cells `rnn_relu`, blocks `dense` and `relu`) on input s
 p = inf, boxes, substitutions); of all else it says `NotCovered`. Within that all is exact: HOLEY is left for unknown
 rules and for boxes beyond binary64. It has no budgets: it is for tests with tiny networks. Section numbers are the
 specification's. Here are the steps (7, 8) and the file as a whole (3, 9, 10).
+
+    verdict, step = judge(path)  # the step that does not hold; None for VALID, and where a digest differs
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import math
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.certificates.naive_container import (
     Tensor,
@@ -40,9 +42,19 @@ from tests.certificates.naive_network import (
     read_specification,
 )
 
-__all__ = ["NotCovered", "Unreadable", "check"]
+__all__ = ["Judged", "NotCovered", "Unreadable", "check", "judge"]
 
 MAX_STEPS, SETS = 2**20, 8  # sections 3, 7
+
+Bound = Fraction | float  # a number, or NOTHING
+NOTHING = -math.inf  # section 8: what a set without the planes that are needed proves
+
+
+class Judged(NamedTuple):
+    """VALID, INVALID or HOLEY, and the position of the first step that does not hold."""
+
+    verdict: str
+    step: int | None
 
 
 class Invalid(Exception):
@@ -109,7 +121,7 @@ class Bounds:
             sign * variable.constant[unit] + self.least(frames) + least_of_box(inner, {u: self.box(u) for u in inner})
         )
 
-    def substitution(self, form: Form, constant: Fraction, which: int) -> Fraction:
+    def substitution(self, form: Form, constant: Fraction, which: int) -> Bound:
         """Section 8: `substitution` of constant + form with the set `which`, from the highest variable down."""
         form = dict(form)
         for v in range(len(self.variables) - 1, -1, -1):
@@ -122,13 +134,14 @@ class Bounds:
                 for u, matrix in variable.terms.items():
                     include(form, u, [dot(a, column) for column in zip(*matrix, strict=True)])
             elif any(a):
-                prove((v, which) in self.planes, f"variable {v} has no planes of set {which}")
+                if (v, which) not in self.planes:
+                    return NOTHING
                 planes = self.planes[v, which]
                 include(form, variable.relu_of, [k * planes[2 * (k < 0)][i] for i, k in enumerate(a)])
                 constant += dot(a, [planes[2 * (k < 0) + 1][i] for i, k in enumerate(a)])
         return constant + self.least(form)
 
-    def largest(self, form: Form, constant: Fraction, sets: list[int]) -> Fraction:
+    def largest(self, form: Form, constant: Fraction, sets: list[int]) -> Bound:
         return max([self.substitution(form, constant, which) for which in sets])
 
 
@@ -170,21 +183,24 @@ def read_steps(steps: Any, program: Program, tensors: Tensors) -> list[list[Vect
     return tables
 
 
-def check_order(steps: list[dict[str, Any]]) -> None:
-    """Section 7, "Order"."""
-    prove(
-        [k for k, step in enumerate(steps) if "margin" in step["rule"]] == [len(steps) - 1], "one margin step, the last"
-    )
-    of, planes, boxed = 0, set(), set()
-    for k, step in enumerate(steps[:-1]):
-        prove(step["of"] >= of, f"step {k}: `of` falls")
+class Order:
+    """Section 7, "Order": may this step stand here?"""
+
+    def __init__(self) -> None:
+        self.of = 0
+        self.seen: set[tuple[int, int] | int] = set()  # planes by (variable, set), boxes by variable
+
+    def follow(self, step: dict[str, Any], last: bool) -> None:
+        prove(("margin" in step["rule"]) == last, "the last step, and no other, is a margin")
+        if last:
+            return
         of = step["of"]
-        prove(of not in boxed, f"step {k} follows its variable's box")
-        if step["rule"] != "planes":
-            boxed.add(of)
-        else:
-            prove((of, step["set"]) not in planes, f"step {k}: the same planes again")
-            planes.add((of, step["set"]))
+        prove(of >= self.of, f"`of` falls from {self.of} to {of}")
+        prove(of not in self.seen, f"variable {of} has its box")
+        what = (of, step["set"]) if step["rule"] == "planes" else of
+        prove(what not in self.seen, f"variable {of} has these planes")
+        self.of = of
+        self.seen.add(what)
 
 
 def prove_planes(bounds: Bounds, step: dict[str, Any], planes: list[Vector]) -> None:
@@ -201,15 +217,24 @@ def prove_planes(bounds: Bounds, step: dict[str, Any], planes: list[Vector]) -> 
 def prove_box(bounds: Bounds, step: dict[str, Any], box: list[Vector]) -> None:
     """Section 7, the three box rules: for each end, does what the rule allows reach it?"""
     v, size = step["of"], len(box[0])
-    interval = bounds.interval(v) if step["rule"] != "box.substitution" else []
+    for unit, (low, high) in enumerate(zip(*box, strict=True)):
+        prove(low <= high, f"the box of unit {unit} is empty")
+    interval, unknown = [], None
+    try:
+        interval = bounds.interval(v) if step["rule"] != "box.substitution" else []
+    except Holey as error:  # what it reads has no box: the sets alone must do
+        unknown = error
     for unit, (low, high) in enumerate(zip(*box, strict=True)):
         for sign, end in ((1, low), (-1, -high)):
-            reached = [interval[unit][0] if sign > 0 else -interval[unit][1]] if interval else []
+            reached: list[Bound] = [NOTHING]
+            if interval:
+                reached.append(interval[unit][0] if sign > 0 else -interval[unit][1])
             if "sets" in step:
                 form = {v: [Fraction(sign * (i == unit)) for i in range(size)]}
                 reached.append(bounds.largest(form, ZERO, step["sets"]))
+            if unknown is not None and max(reached) < end:
+                raise unknown
             prove(max(reached) >= end, f"the {'lower' if sign > 0 else 'upper'} end of unit {unit}")
-        prove(low <= high, f"the box of unit {unit} is empty")
     bounds.boxes[v] = list(zip(*box, strict=True))
 
 
@@ -222,9 +247,10 @@ def prove_margin(
     for form, constant in rows:
         signs = [max, min] if per_class else [lambda k, zero: k]
         parts = [{y: [sign(k, ZERO) for k in a] for y, a in form.items()} for sign in signs]
-        proved.append(constant + sum(bounds.largest(part, ZERO, step["sets"]) for part in parts))
+        least = [bounds.largest(part, ZERO, step["sets"]) for part in parts]
+        proved.append(NOTHING if NOTHING in least else constant + sum(least))
     spare = asked["k"] - 1 if asked["kind"] == "top_k" else 0
-    prove(sum(b < m for b in proved) <= spare, f"margin: {[float(b) for b in proved]}")
+    prove(sum(b < m for b in proved) <= spare, f"margin: {proved}")
 
 
 # Sections 3, 4 and 9: the file as a whole
@@ -255,6 +281,7 @@ def read_network(thing: Any, tensors: Tensors, folder: Path) -> tuple[Any, Tenso
         return thing["structure"], Tensors({name.removeprefix("network."): tensors.left.pop(name) for name in names})
     name = thing["file"]
     need(isinstance(name, str) and re.fullmatch(r"(?!\.)[A-Za-z0-9_.-]{1,255}", name) is not None, f"file {name!r}")
+    need((folder / name).is_file() and not (folder / name).is_symlink(), f"{name} is no file of this folder")
     body, weights = read_container(folder / name)
     fields(body, ["format", "version", "structure"])
     need(body["format"] == "refcert network" and body["version"] == 1, f"{name} is no network")
@@ -262,7 +289,12 @@ def read_network(thing: Any, tensors: Tensors, folder: Path) -> tuple[Any, Tenso
 
 
 def check(path: Path | str) -> str:
-    """Sections 1, 3 and 10: VALID, INVALID or HOLEY; raises `Unreadable` (no verdict) and `NotCovered`."""
+    """VALID, INVALID or HOLEY; raises `Unreadable` (no verdict) and `NotCovered`."""
+    return judge(path).verdict
+
+
+def judge(path: Path | str) -> Judged:
+    """Sections 1, 3 and 10: all is read, then the digests and the steps are looked at one by one."""
     body, tensors = read_container(Path(path))
     keys = ["format", "version", "network", "inputs", "specification", "steps", "margin", "claim"]
     fields(body, keys, ["about"])
@@ -280,18 +312,23 @@ def check(path: Path | str) -> str:
     claimed = dict(tensors.taken)
     tables = read_steps(body["steps"], program, tensors)
     need(not tensors.left and not weights.left, f"tensors without a place: {[*tensors.left, *weights.left][:3]}")
-    if any(step["rule"] not in STEPS for step in body["steps"]):
-        return "HOLEY"
+    k = None
     try:
         prove(network_digest(structure, weights.taken) == body["network"]["digest"], "the network's digest")
         prove(claim_digest(body, claimed) == body["claim"], "the claim's digest")
-        check_order(body["steps"])
-        bounds = Bounds(program)
-        for step, table in zip(body["steps"][:-1], tables, strict=False):
-            (prove_planes if step["rule"] == "planes" else prove_box)(bounds, step, table)
-        prove_margin(bounds, body["steps"][-1], rows, m, body["specification"])
+        bounds, order, count = Bounds(program), Order(), len(body["steps"])
+        for k, (step, table) in enumerate(zip(body["steps"], tables, strict=True)):
+            if step["rule"] not in STEPS:
+                raise Holey(f"the rule {step['rule']} is unknown")
+            order.follow(step, last=k == count - 1)
+            if step["rule"] == "planes":
+                prove_planes(bounds, step, table)
+            elif "box" in step["rule"]:
+                prove_box(bounds, step, table)
+            else:
+                prove_margin(bounds, step, rows, m, body["specification"])
     except Invalid:
-        return "INVALID"
+        return Judged("INVALID", k)
     except Holey:
-        return "HOLEY"
-    return "VALID"
+        return Judged("HOLEY", k)
+    return Judged("VALID", None)

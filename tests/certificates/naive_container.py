@@ -62,7 +62,7 @@ class Tensors:
 
 
 def strict_json(text: str) -> Any:
-    """Section 2: one object, only spaces behind it, no repeated keys, natural numbers, no literals, depth 8."""
+    """Section 2: one object, only spaces behind it, no repeated keys, natural numbers, no literals, depth 8, text."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         need(len(dict(pairs)) == len(pairs), "an object has a repeated key")
@@ -83,11 +83,17 @@ def strict_json(text: str) -> Any:
     level, depth = [thing], 0
     while level:
         need(not any(item is None or isinstance(item, bool) for item in level), "true, false or null")
+        need(all(scalar_values(item) for item in level if isinstance(item, str)), "a surrogate in a string")
         level = [item for item in level if isinstance(item, dict | list)]
         depth += bool(level)
         need(depth <= MAX_DEPTH, "objects and lists nest too deep")
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+        level = [child for item in level for child in ([*item, *item.values()] if isinstance(item, dict) else item)]
     return thing
+
+
+def scalar_values(text: str) -> bool:
+    """Section 2: is it a sequence of Unicode scalar values? A lone surrogate is none."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_container(file: Path) -> tuple[Any, Tensors]:

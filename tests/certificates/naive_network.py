@@ -63,7 +63,7 @@ def read_inputs(thing: Any, tensors: Tensors) -> Inputs:
     if clip is not None:
         need(isinstance(clip, list) and len(clip) == 2, "`clip` is not a list of two numbers")
         clip = [number(end) for end in clip]
-        need(clip[0] <= clip[1], "`clip`: the lower one comes first")
+        need(clip[0] <= clip[1], "`clip`: the second is below the first")
         need(all(clip[0] <= x <= clip[1] for point in points for x in point), "`clip`: the center lies outside")
     p = thing["p"] if thing["p"] == "inf" else number(thing["p"])
     need(p == "inf" or p >= 1, f"p = {p}")
@@ -249,6 +249,7 @@ def read_specification(thing: Any, program: Program, tensors: Tensors) -> list[t
             (dict(zip(answers, part, strict=True)), d)
             for part, d in zip(parts, tensors.take("rows.d", len(parts)).vector(), strict=True)
         ]
+    need(classes >= 2, f"{kind} needs at least two classes")
     if kind == "untargeted_steps":
         labels = naturals(thing["labels"], classes)
         need(program.every and len(labels) == len(answers), "`labels`: one for each frame, readout `every`")
