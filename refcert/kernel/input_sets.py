@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from flint import arb, arb_mat
 
-from refcert.kernel.ball import ONE, ZERO, exact, float_above, float_below, larger, power, smaller, sum_of
+from refcert.kernel.ball import ONE, ZERO, exact, larger, power, smaller, sum_of
 from refcert.kernel.container import Container, Table, number, require_keys, shown, whole
 from refcert.kernel.errors import UnreadableError
 from refcert.kernel.guesses import ball_split, clamp
@@ -40,11 +40,6 @@ class InputSet(ABC):
     @abstractmethod
     def least(self, forms: Forms, rows: int) -> list[arb]:
         """See the module's docstring."""
-
-    def box(self, t: int) -> tuple[list[float], list[float]]:
-        """The ends of frame t, rounded outward."""
-        lower, upper = self.ends(t)
-        return [float_below(x) for x in lower], [float_above(x) for x in upper]
 
 
 class Box(InputSet):

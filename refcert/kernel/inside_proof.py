@@ -92,13 +92,11 @@ def _last_v(b: arb, high_v: float, s_high: Curve, t_high: Curve) -> arb:
 
 def _first_v(b: arb, low_v: float, t_low: Curve) -> arb:
     """Where interior maxima begin: right of the peak of (s - b) s (1 - s)^2, where sigmoid(v) >= b cosh(low_z)^2
-    and v >= low_v.
+    and v >= low_v. b < 1.
     """
-    first = exact(low_v)
-    if surely_less(b, ONE):
-        root = (4 - 4 * b + 9 * b * b).sqrt()
-        ratio = (2 + 3 * b + root) * (6 - 3 * b + root) / (32 * (ONE - b))
-        first = upper_of_two(ratio.log(), first)
+    root = (4 - 4 * b + 9 * b * b).sqrt()
+    ratio = (2 + 3 * b + root) * (6 - 3 * b + root) / (32 * (ONE - b))
+    first = upper_of_two(ratio.log(), exact(low_v))
     s = b / t_low.slope
     return upper_of_two((s / (ONE - s)).log(), first) if surely_less(s, ONE) else first
 

@@ -132,15 +132,11 @@ def _over_box(state: State, term: Term) -> Balls:
 
 
 def _coefficients(term: Term, size: int) -> list[arb]:
-    """The term's coefficients on its whole source, for all `size` units of the variable, unit after unit."""
-    columns = term.source.size
-    flat = [ZERO] * (size * columns)
-    if term.matrix is not None:
-        start = term.row * columns
-        flat[start : start + len(term.matrix.entries)] = [exact(x) for x in term.matrix.entries]
-        return flat
-    for k in range(columns):
-        flat[(term.row + k) * columns + k] = exact(1.0) / term.divisor
+    """The coefficients on a frame, for all `size` units of the variable, unit after unit."""
+    assert term.matrix is not None  # only weights read frames
+    flat = [ZERO] * (size * term.source.size)
+    start = term.row * term.source.size
+    flat[start : start + len(term.matrix.entries)] = [exact(x) for x in term.matrix.entries]
     return flat
 
 
