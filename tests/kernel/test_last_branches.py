@@ -142,6 +142,6 @@ def test_guesses_at_the_ends_of_floats() -> None:
     assert guesses.sigmoid(-1000.0) == 0.0
     assert guesses._log_psi(-5.0, 0.9)[0] == -math.inf
     assert guesses.interior_contact(-1.0, 0.5, 0.0, 1.0) is None
-    assert guesses.interior_contact(0.1, 0.9, 0.0, 0.5) is None  # sigmoid(v) < b: no z
+    assert guesses.interior_contact(0.1, 0.5, -2000.0, -1000.0) is None  # exp(1000) is no float
     assert guesses.ball_split([1.0], [1.0], 0.0, 2.0) == [0.0]
     assert guesses.ball_split([1.0, 1.0], [1e308, 1.0], 1e-300, 50.0) == [0.0, 0.0]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from refcert.app.errors import InputError
 from refcert.app.report import figures, words
+from refcert.app.report.certificate_standing import Standing
+from refcert.app.report.certificates import Certificates, Result, folder_files, read_certificates
 from refcert.app.report.frames import FOLDER, Frames, SubRun, picture_frames, read_frames, rows_per_frame
 from refcert.app.report.planes import Audit, Counts, State, read_audit, state_of
 from refcert.app.report.reading import asked_for, checked_samples, command_of
-from refcert.app.runs import open_run
+from refcert.app.runs import RunFolder, open_run
 
 # Longer tables are cut on the page; the run folder has all.
 TABLE_ROWS: Final = 200
@@ -38,6 +40,7 @@ class Row:
     margin_text: str
     weakest: str
     planes: Counts | None
+    proved: Result | None
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,22 @@ class RunView:
     planes: Counts
     state: State
     unsound: int
+    certificates: Certificates | None
     sub: SubRun | None
+    sub_certificates: Certificates | None
     sub_problem: str
     pictured: Frames | None
     command: str
     audit_command: str
     audited_later: bool
     files: tuple[tuple[str, str, str], ...]
+
+    @property
+    def unsupported(self) -> str:
+        """Why certified samples are marked as not supported; empty where none is."""
+        invalid = self.certificates is not None and self.certificates.invalid
+        reasons = {"a plane behind them is not proved": self.unsound, "its certificate is INVALID": invalid}
+        return " or ".join(reason for reason, present in reasons.items() if present)
 
     @property
     def shares(self) -> dict[str, str]:
@@ -117,6 +129,8 @@ def collect(path: Path) -> RunView:
     radii = [row["radius"] for row in counted] if search else []
     audit = read_audit(run, [row["index"] for row in asked], request["batch_size"])
     sub_run, sub, sub_problem = read_frames(path, said)
+    if sub_run is not None and sub is not None:
+        sub = replace(sub, command=_with_certificates(sub.command, sub_run))
     planes, unaudited = audit.counts, audit.unaudited
     if sub is not None:
         planes, unaudited = planes + sub.audit.counts, unaudited + sub.audit.unaudited
@@ -125,7 +139,9 @@ def collect(path: Path) -> RunView:
     shown = radii if search else [row.get("radius") for row in asked]
     decimals = words.decimals_for(radius for radius in shown if radius is not None)
     described = (summary or {}).get("model", {}).get("description", "")
-    certified = [row for row in counted if (row["radius"] > 0 if search else row["certified"])]
+    certified = [row for row in samples if _found(row, request) == "certified"]
+    name = path.resolve().name
+    certificates = read_certificates(run, name, samples, request, {row["index"] for row in certified})
     return RunView(
         model=said["model"],
         description=str(described),
@@ -162,16 +178,18 @@ def collect(path: Path) -> RunView:
         median_text="" if median is None else words.at_least(median, decimals),
         unit=unit,
         charts=_charts(request, radii, len(asked), [row["margin"] for row in counted], median, unit),
-        rows=tuple(_row(row, request, decimals, audit) for row in samples[:TABLE_ROWS]),
+        rows=tuple(_row(row, request, decimals, audit, certificates) for row in samples[:TABLE_ROWS]),
         audit=audit,
         planes=planes,
         state=state_of(planes, unaudited),
         unsound=sum((counts := audit.by_sample.get(row["index"], Counts())).proved < counts.total for row in certified),
+        certificates=certificates,
         sub=sub,
+        sub_certificates=_of_frames(sub_run, name),
         sub_problem=sub_problem,
         pictured=picture_frames(sub_run if sub_run is not None else run),
-        command=command_of(run, path.resolve().name, bool(asked)),
-        audit_command=words.audit_command(path.resolve().name),
+        command=_with_certificates(command_of(run, name, bool(asked)), run),
+        audit_command=words.audit_command(name),
         audited_later=not said["audit"] and audit.counts.total > 0,
         files=tuple(_files(path, sub is not None)),
     )
@@ -196,18 +214,29 @@ def _weakest(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _row(row: Mapping[str, Any], request: Mapping[str, Any], decimals: int, audit: Audit) -> Row:
-    search = words.searches(request)
-    planes = audit.by_sample.get(row["index"])
-    margin, radius, failed = row["margin"], row.get("radius"), row.get("radius_failed")
-    outcome: Outcome
+def _found(row: Mapping[str, Any], request: Mapping[str, Any]) -> Outcome:
+    """What the run says of a sample, whoever supports it."""
     if not row["correct"] and words.about_label(request):
-        outcome = "misclassified"
-    elif margin is None:
-        outcome = "no question"
-    else:
-        outcome = "certified" if (radius if search else row["certified"]) else "not certified"
-    if outcome == "certified" and planes is not None and planes.proved < planes.total:
+        return "misclassified"
+    if row["margin"] is None:
+        return "no question"
+    certified = (row["radius"] or 0) > 0 if words.searches(request) else row["certified"]
+    return "certified" if certified else "not certified"
+
+
+def _row(
+    row: Mapping[str, Any],
+    request: Mapping[str, Any],
+    decimals: int,
+    audit: Audit,
+    certificates: Certificates | None,
+) -> Row:
+    planes = audit.by_sample.get(row["index"])
+    proved = None if certificates is None else certificates.by_sample[row["index"]]
+    margin, radius, failed = row["margin"], row.get("radius"), row.get("radius_failed")
+    outcome = _found(row, request)
+    cut = planes is not None and planes.proved < planes.total
+    if outcome == "certified" and (cut or (proved is not None and proved.standing is Standing.INVALID)):
         outcome = "not supported"
     return Row(
         index=row["index"],
@@ -222,6 +251,7 @@ def _row(row: Mapping[str, Any], request: Mapping[str, Any], decimals: int, audi
         margin_text="" if margin is None else words.at_least(margin, 4),
         weakest=_weakest(row),
         planes=planes,
+        proved=proved,
     )
 
 
@@ -263,7 +293,20 @@ def _charts(
     )
 
 
+def _of_frames(run: RunFolder | None, name: str) -> Certificates | None:
+    """The certificates of the frame-by-frame run, if it is there and has some."""
+    if run is None:
+        return None
+    request, samples = asked_for(run)["request"], run.samples()
+    certified = {row["index"] for row in samples if _found(row, request) == "certified"}
+    return read_certificates(run, f"{name}/{FOLDER}", samples, request, certified)
+
+
 # How to do it again
+
+
+def _with_certificates(command: str, run: RunFolder) -> str:
+    return f"{command} --certificates" if run.request.get("certificates") else command
 
 
 def _files(path: Path, sub: bool) -> list[tuple[str, str, str]]:
@@ -276,6 +319,7 @@ def _files(path: Path, sub: bool) -> list[tuple[str, str, str]]:
         parts = sorted((path / folder).glob(f"part-*.{suffix}"))
         if parts:
             found.append((f"{folder}/part-*.{suffix}", _size(parts), what))
+    found += [(name, _size(files), what) for name, files, what in folder_files(path)]
     if (path / "summary.json").is_file():
         found.append(("summary.json", _size([path / "summary.json"]), "counts and means, written last"))
     if sub:

@@ -285,3 +285,8 @@ def _option(request: Mapping[str, Any], name: str) -> list[str]:
 def audit_command(out: str) -> str:
     """The call that audits the planes of a run folder."""
     return shlex.join(["refcert", "audit", out])
+
+
+def check_command(out: str, network: str | None = None) -> str:
+    """The call that checks the certificates of a run folder. network: the digest to demand."""
+    return shlex.join(["refcert", "check", out, *([] if network is None else ["--network", network])])
