@@ -282,3 +282,14 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match="cannot be listed"):
         find_files([tmp_path])
+
+
+def test_verdicts_that_cannot_be_read_are_made_anew(tmp_path: Path) -> None:
+    """A file of brackets, which no reader of JSON can hold, in the place of a run's verdicts."""
+    folder = tmp_path / "certificates"
+    (tmp_path / "request.json").write_text("{}")
+    path = write(folder, "sample-00000", draft())
+    (folder / "verdicts.json").write_text("[" * 100_000)
+    assert refcert("check", tmp_path, "--workers", 1).code == 0
+    stored = json.loads((folder / "verdicts.json").read_text())
+    assert stored["files"][path.name]["verdict"] == "VALID"

@@ -58,8 +58,11 @@ def _before(run: Path) -> dict[str, Any]:
     """Earlier verdicts of files that are still there; none where they cannot be read."""
     from refcert.app.storage import read_json
 
-    with contextlib.suppress(InputError):
-        stored = read_json(verdicts_path(run))
+    path = verdicts_path(run)
+    if not path.is_file():  # nor is a pipe waited for
+        return {}
+    with contextlib.suppress(InputError, RecursionError):  # somebody else's file may nest as deep as it likes
+        stored = read_json(path)
         files = stored.get("files")
         if stored.get("format") == FORMAT and isinstance(files, dict):
             return {name: entry for name, entry in files.items() if (run / FOLDER / name).is_file()}
