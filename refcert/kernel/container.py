@@ -32,7 +32,8 @@ CERTIFICATE_TYPES: Final = ("F64", "F32")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.]{1,64}")
 _NUMBER: Final = re.compile(r"-?0x(?:1\.[0-9a-f]{13}p[+-][0-9]{1,4}|0\.[0-9a-f]{13}p-1022)|0x0\.0p\+0")
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string, whether it ends or not, or a bracket; never looks at a byte twice.
+_PIECES: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[][{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,10 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
     if text[:1] != b"{" or text[-1:] != b"}":
         raise UnreadableError(f"{what} must begin with '{{' and end with '}}'")
     depth = deepest = 0
-    for bracket in re.findall(rb"[][{}]", _STRINGS.sub(b'""', text)):
-        depth += 1 if bracket in b"{[" else -1
-        deepest = max(deepest, depth)
+    for piece in _PIECES.findall(text):
+        if piece[:1] != b'"':
+            depth += 1 if piece in b"{[" else -1
+            deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         raise UnreadableError(f"{what} nests {deepest} deep; at most {MAX_DEPTH} is allowed")
     try:
@@ -206,8 +208,9 @@ def _tensors(header: dict[str, Any], data: bytes, start: int, types: tuple[str, 
             raise UnreadableError(f"a tensor is named {shown(name)}; names have 1 to 64 of A-Z a-z 0-9 _ .")
         entry = require_keys(entry, ("dtype", "shape", "data_offsets"), f"tensor {name}")
         shape, offsets, kind = entry["shape"], entry["data_offsets"], entry["dtype"]
-        if kind not in (WIDTHS if name.startswith("network.") else types):
-            raise UnreadableError(f"tensor {name} is {shown(kind)}; it may be {', '.join(types)}")
+        allowed = tuple(WIDTHS) if name.startswith("network.") else types
+        if kind not in allowed:
+            raise UnreadableError(f"tensor {name} is {shown(kind)}; it may be {', '.join(allowed)}")
         if not isinstance(shape, list) or not 1 <= len(shape) <= 3 or not all(type(n) is int and n > 0 for n in shape):
             raise UnreadableError(f"tensor {name} has shape {shown(shape)}; it needs 1 to 3 positive sizes")
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets):
