@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--seconds", type=float, help="budget of time for each file; over it means HOLEY")
     options = parser.parse_args(arguments)
+    if options.seconds is not None and not options.seconds >= 0:  # NaN would be no budget at all
+        parser.error(f"--seconds is {options.seconds}; give a number that is not negative")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     known: dict[str, Network] = {}
     words: list[str] = []
     for path in options.files:
@@ -36,17 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = check(path, options.seconds, known)
         except UnreadableError as error:
             words.append(UNREADABLE)
-            sys.stdout.write(f"{UNREADABLE} {error}\n")
+            _say(UNREADABLE, str(error))
             continue
         except MemoryError:  # while it was read; a budget that ends is HOLEY
             words.append(Verdict.HOLEY)
-            sys.stdout.write(f"{Verdict.HOLEY} {path}: the memory does not hold it\n")
+            _say(Verdict.HOLEY, f"{path}: the memory does not hold it")
             continue
         words.append(result.verdict)
         where = "" if result.step is None else f", step {result.step}, {result.rule}"
         why = f"{where}: {result.reason}" if result.reason else f", claim {result.claim.digest}"
-        sys.stdout.write(f"{result.verdict} {path}{why}\n")
+        _say(result.verdict, f"{path}{why}")
     return exit_code(words)
+
+
+def _say(word: str, text: str) -> None:
+    """One line, whatever a file is called: a name with a line break must not forge another verdict."""
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    sys.stdout.write(f"{word} {plain}\n")
 
 
 if __name__ == "__main__":

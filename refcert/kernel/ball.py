@@ -61,18 +61,20 @@ def float_below(x: arb) -> float:
     """A float not above any number in the ball, the largest one known; -inf where there is none."""
     end = x.lower()
     near = float(end)  # rounded to nearest, or in a way that is not documented: one step outward covers it
-    if exact(near) <= end:
-        return near
-    return -math.inf if math.isnan(near) else math.nextafter(near, -math.inf)
+    for found in (near, math.nextafter(near, -math.inf)):
+        if exact(found) <= end:
+            return found
+    return -math.inf
 
 
 def float_above(x: arb) -> float:
     """A float not below any number in the ball, the smallest one known; inf where there is none."""
     end = x.upper()
     near = float(end)
-    if exact(near) >= end:
-        return near
-    return math.inf if math.isnan(near) else math.nextafter(near, math.inf)
+    for found in (near, math.nextafter(near, math.inf)):
+        if exact(found) >= end:
+            return found
+    return math.inf
 
 
 def middle(x: arb) -> arb:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from refcert.kernel.ball import precision
 from refcert.kernel.container import Container, number, parse_container, read_bytes, require_keys, shown
-from refcert.kernel.errors import FailedStepError, UndecidedStepError, UnreadableError
+from refcert.kernel.errors import FailedStepError, KernelInputError, UndecidedStepError, UnreadableError
 from refcert.kernel.input_sets import InputSet, read_input_set
 from refcert.kernel.interval import fill_boxes
 from refcert.kernel.network import Network, digest_text, read_network
@@ -111,6 +111,7 @@ def replay(certificate: Certificate, budget: Budget) -> Result:
     claim = certificate.claim()
     claimed = Claimed(certificate.specification, certificate.margin)
     state = State(certificate.program, certificate.inputs, budget)
+    certificate.inputs.tick = budget.check
     position: int | None = None
     rule: str | None = None
     try:
@@ -125,7 +126,7 @@ def replay(certificate: Certificate, budget: Budget) -> Result:
         return Result(Verdict.INVALID, claim, position, rule, error.reason, error.witness)
     except UndecidedStepError as error:
         return Result(Verdict.HOLEY, claim, position, rule, error.reason, error.witness)
-    except (ArithmeticError, MemoryError) as error:
+    except (ArithmeticError, MemoryError, KernelInputError) as error:
         reason = f"the kernel gave up: {type(error).__name__}: {error}"
         return Result(Verdict.HOLEY, claim, position, rule, reason)
     return Result(Verdict.VALID, claim)
@@ -180,9 +181,9 @@ def _read(container: Container, folder: Path, known: dict[str, Network]) -> Cert
     entries = require_list(body["steps"])
     network, named = read_network(body["network"], container, folder, known)
     inputs = read_input_set(body["inputs"], container, network.input_size)
+    program = unroll(network, inputs.frames)  # its limits hold before rows are made for every frame
     specification = read_specification(body["specification"], container, network, inputs.frames)
     _require_no_more(container, [*inputs.tensors, *(specification.tensors or {})], "file" not in body["network"])
-    program = unroll(network, inputs.frames)
     steps = read_steps(entries, container.tensors, program)
     return Certificate(body, network, named, inputs, specification, program, steps, margin)
 

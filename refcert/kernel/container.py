@@ -77,6 +77,8 @@ def read_bytes(path: Path, most: int = MAX_FILE) -> bytes:
             raise UnreadableError(f"{path.name} has {state.st_size} bytes; at most {most} are read")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(state.st_size)
+    except OSError as error:
+        raise UnreadableError(f"{path.name} cannot be read ({error})") from error
     finally:
         os.close(descriptor)
 
@@ -232,10 +234,12 @@ def _tensors(header: dict[str, Any], data: bytes, start: int, types: tuple[str, 
 def _floats(name: str, raw: bytes, kind: str) -> array[float]:
     """The numbers as floats; every one of these types is exact in binary64."""
     if kind == "F16":
-        values = array("d", struct.unpack(f"<{len(raw) // 2}e", raw))
+        values = array("d", (value for (value,) in struct.iter_unpack("<e", raw)))
     else:
         if kind == "BF16":  # the upper half of a float32
-            raw = b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
+            whole = bytearray(2 * len(raw))
+            whole[2::4], whole[3::4] = raw[::2], raw[1::2]
+            raw = bytes(whole)
         found = array("d" if kind == "F64" else "f", raw)
         if sys.byteorder == "big":  # pragma: no cover
             found.byteswap()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from flint import arb, arb_mat
@@ -25,13 +25,14 @@ Forms = Mapping[int, Sequence[arb]]
 
 
 class InputSet(ABC):
-    """frames, size: shape of an input. tensors: by name, for the claim's digest."""
+    """frames, size: shape of an input. tensors: by name, for the claim's digest. tick: looks at the budget of time."""
 
     exact = True
 
     def __init__(self, center: Table, tensors: Mapping[str, Table]) -> None:
         self.frames, self.size = center.shape
         self.tensors = tensors
+        self.tick: Callable[[], None] = lambda: None
 
     @abstractmethod
     def ends(self, t: int) -> tuple[list[arb], list[arb]]:
@@ -115,9 +116,11 @@ class Ball(InputSet):
             if not frames:
                 continue
             radius = self.radius[frames[0]]
+            ends = [self.ends(t) for t in frames] if self.clip is not None else []
             for k in range(rows):
+                self.tick()
                 row = [a for t in frames for a in forms[t][k * self.size : (k + 1) * self.size]]
-                total[k] -= self._reach(row, frames, radius)
+                total[k] -= self._reach(row, frames, ends, radius)
         return total
 
     def _at_center(self, forms: Forms, rows: int) -> list[arb]:
@@ -128,13 +131,15 @@ class Ball(InputSet):
             total = [a + b for a, b in zip(total, values, strict=True)]
         return total
 
-    def _reach(self, row: Sequence[arb], frames: Sequence[int], radius: float) -> arb:
+    def _reach(
+        self, row: Sequence[arb], frames: Sequence[int], ends: Sequence[tuple[list[arb], list[arb]]], radius: float
+    ) -> arb:
         """How far the form can fall from its value at the center; not below that where the ball is cut."""
         size = [abs(a) for a in row]
         ball = exact(radius) * self._dual_norm(size)
         if self.clip is None:
             return ball
-        room = list(self._room(row, frames))
+        room = list(self._room(row, frames, ends))
         box = sum_of(a * b for a, b in zip(size, room, strict=True))
         best = smaller(ball, box)
         # |a| = a' + a'' with 0 <= a' <= |a| in any way: the fall is at most radius ||a'||_q + a'' . room.
@@ -143,10 +148,12 @@ class Ball(InputSet):
         rest = sum_of((a - part) * b for a, part, b in zip(size, inside, room, strict=True))
         return smaller(best, exact(radius) * self._dual_norm(inside) + rest)
 
-    def _room(self, row: Sequence[arb], frames: Sequence[int]) -> Iterator[arb]:
+    def _room(
+        self, row: Sequence[arb], frames: Sequence[int], ends: Sequence[tuple[list[arb], list[arb]]]
+    ) -> Iterator[arb]:
         """How far each coordinate can move in the direction in which the form falls, or further."""
-        for k, t in enumerate(frames):
-            lower, upper = self.ends(t)
+        for k, (t, (lower, upper)) in enumerate(zip(frames, ends, strict=True)):
+            self.tick()
             coefficients = row[k * self.size : (k + 1) * self.size]
             for a, low, high, x in zip(coefficients, lower, upper, self.center.row(t), strict=True):
                 below, above = exact(x) - low, high - exact(x)

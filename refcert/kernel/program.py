@@ -14,6 +14,7 @@ from refcert.kernel.errors import UnreadableError
 from refcert.kernel.network import Direction, Network
 
 MAX_UNITS: Final = 1 << 24
+MAX_VARIABLES: Final = 1 << 20
 MAX_FRAMES: Final = 1 << 16
 
 
@@ -91,8 +92,10 @@ class Program:
 
     def add(self, variable: Variable) -> View:
         self.units += variable.size
-        if self.units > MAX_UNITS:
-            raise UnreadableError(f"the network has over {MAX_UNITS} units for {self.frames} frames")
+        if self.units > MAX_UNITS or len(self.variables) >= MAX_VARIABLES:
+            raise UnreadableError(
+                f"the network has over {MAX_UNITS} units or {MAX_VARIABLES} variables for {self.frames} frames"
+            )
         self.variables.append(variable)
         return View(len(self.variables) - 1, 0, variable.size)
 

@@ -10,6 +10,8 @@ from refcert.kernel.container import Container, Table, require_keys, shown, whol
 from refcert.kernel.errors import UnreadableError
 from refcert.kernel.network import Network
 
+MAX_ROWS: Final = 1 << 20
+
 Row = Mapping[int, float]
 """Coefficients by output; those that are missing are 0."""
 
@@ -83,6 +85,8 @@ def _untargeted_steps(entry: Any, certificate: Container, network: Network, fram
         raise UnreadableError(
             f"`labels` is {shown(labels)}; it needs one for each of {frames} frames, and as many answers"
         )
+    if len(labels) * (network.classes - 1) > MAX_ROWS:
+        raise UnreadableError(f"{len(labels)} labels among {network.classes} classes make over {MAX_ROWS} rows")
     rows: list[Row] = []
     for t, found in enumerate(labels):
         label = whole(found, 0, network.classes - 1, "a label")
@@ -97,6 +101,8 @@ def _rows(entry: Any, certificate: Container, network: Network, frames: int) -> 
     if C is None or d is None or C.shape != (len(d.values), outputs) or len(d.shape) != 1:
         found = [None if table is None else table.shape for table in (C, d)]
         raise UnreadableError(f"rows.C and rows.d have shapes {found}; they need (r, {outputs}) and (r,)")
+    if len(d.values) > MAX_ROWS:
+        raise UnreadableError(f"there are {len(d.values)} rows; at most {MAX_ROWS} are allowed")
     rows = [{j: x for j, x in enumerate(C.row(k)) if x} for k in range(len(d.values))]
     return Specification(list(rows), list(d.values), tensors={"rows.C": C, "rows.d": d})
 

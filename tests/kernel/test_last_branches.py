@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import runpy
 import shutil
+import subprocess
 import sys
 from array import array
 from pathlib import Path
@@ -15,12 +17,13 @@ from flint import arb
 
 from refcert.kernel import guesses, rules
 from refcert.kernel.__main__ import main
-from refcert.kernel.ball import ONE, ZERO, power, surely_less
+from refcert.kernel.ball import ONE, ZERO, float_above, float_below, power, surely_less
 from refcert.kernel.check import Verdict, check
 from refcert.kernel.claims import Status
 from refcert.kernel.claims import Verdict as PlaneVerdict
 from refcert.kernel.container import Table, read_bytes
 from refcert.kernel.errors import UnreadableError
+from refcert.kernel.input_sets import Ball
 from refcert.kernel.network import Network, build_network
 from refcert.kernel.program import View
 from refcert.kernel.substitution import Forms, _without_planes
@@ -145,3 +148,73 @@ def test_guesses_at_the_ends_of_floats() -> None:
     assert guesses.interior_contact(0.1, 0.5, -2000.0, -1000.0) is None  # exp(1000) is no float
     assert guesses.ball_split([1.0], [1.0], 0.0, 2.0) == [0.0]
     assert guesses.ball_split([1.0, 1.0], [1e308, 1.0], 1e-300, 50.0) == [0.0, 0.0]
+
+
+def test_names_forge_no_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line break and a byte that is no character in a file's name."""
+    for name in (b"a\nVALID b.safetensors", b"b\xffd.safetensors"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        shutil.copy(LSTM, path)
+        assert main([str(path)]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_odd_names_and_budgets_on_the_command_line(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xffd.safetensors"))
+    shutil.copy(LSTM, path)
+    command = [sys.executable, "-m", "refcert.kernel"]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([*command, path], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stdout[:5]) == (0, b"VALID")
+    for seconds in ("nan", "-1"):
+        done = subprocess.run([*command, "--seconds", seconds, LSTM], capture_output=True, check=False)
+        assert done.returncode == 2
+        assert b"not negative" in done.stderr
+
+
+def test_the_module_writes_to_any_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", written)
+    assert main([str(LSTM)]) == 0
+
+
+def test_a_disk_that_fails_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("refcert.kernel.container.stat.S_ISREG", fails)
+    with pytest.raises(UnreadableError, match="Input/output error"):
+        read_bytes(LSTM)
+
+
+def test_limits_on_variables_and_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before rows are made for every frame, and before a program grows."""
+    steps = ACCEPTED / "sigmoid-labels-for-frames.safetensors"
+    rows = ACCEPTED / "stacked-cells-rows.safetensors"
+    monkeypatch.setattr("refcert.kernel.specification.MAX_ROWS", 0)
+    for path in (steps, rows):
+        with pytest.raises(UnreadableError, match="rows"):
+            check(path)
+    monkeypatch.setattr("refcert.kernel.program.MAX_VARIABLES", 3)
+    with pytest.raises(UnreadableError, match="3 variables"):
+        check(steps)
+
+
+def test_the_budget_is_looked_at_within_one_least_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut ball's forms are slow one by one."""
+    looks = []
+    center = Table((1, 2), array("d", [0.0, 0.5]))
+    ball = Ball(center, {}, [0.25], 3.0, (0.0, 1.0), None)
+    ball.tick = lambda: looks.append(1)
+    ball.least({0: [ONE, -ONE] * 5}, 5)
+    assert len(looks) >= 10
+
+
+def test_floats_beyond_the_largest() -> None:
+    large = arb(2) ** 2000
+    assert float_below(large) == sys.float_info.max
+    assert float_above(large) == math.inf
+    assert float_below(-large) == -math.inf
+    assert float_above(-large) == -sys.float_info.max
+    assert float_below(arb("nan")) == -math.inf
+    assert float_above(arb("nan")) == math.inf
