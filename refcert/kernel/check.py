@@ -63,9 +63,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate that was read, with everything that it names; nothing of it is proved yet."""
+    """A certificate that was read, with everything that it names; nothing of it is proved yet.
+
+    sha256: of the very bytes that were read.
+    """
 
     body: Mapping[str, Any]
+    sha256: str
     network: Network
     named_digest: str
     inputs: InputSet
@@ -101,7 +105,8 @@ def check(path: Path, seconds: float | None = None, known: dict[str, Network] | 
 def read_certificate(path: Path, known: dict[str, Network]) -> Certificate:
     """Read a certificate and its network. Raises UnreadableError."""
     try:
-        return _read(parse_container(read_bytes(path)), path.parent, known)
+        data = read_bytes(path)
+        return _read(parse_container(data), hashlib.sha256(data).hexdigest(), path.parent, known)
     except UnreadableError as error:
         raise UnreadableError(f"{path}: {error}") from error
 
@@ -166,7 +171,7 @@ def _require_named(certificate: Certificate, claim: Claim) -> None:
         raise FailedStepError("the claim is another one", {"named": certificate.body["claim"], "found": claim.digest})
 
 
-def _read(container: Container, folder: Path, known: dict[str, Network]) -> Certificate:
+def _read(container: Container, sha256: str, folder: Path, known: dict[str, Network]) -> Certificate:
     body = require_keys(container.body, _KEYS, "the body", ("about",))
     if (body["format"], body["version"]) != FORMAT:
         found = f"{shown(body['format'])}, version {shown(body['version'])}"
@@ -185,7 +190,7 @@ def _read(container: Container, folder: Path, known: dict[str, Network]) -> Cert
     specification = read_specification(body["specification"], container, network, inputs.frames)
     _require_no_more(container, [*inputs.tensors, *(specification.tensors or {})], "file" not in body["network"])
     steps = read_steps(entries, container.tensors, program)
-    return Certificate(body, network, named, inputs, specification, program, steps, margin)
+    return Certificate(body, sha256, network, named, inputs, specification, program, steps, margin)
 
 
 def _require_no_more(container: Container, named: list[str], embedded: bool) -> None:

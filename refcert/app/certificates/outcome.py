@@ -95,11 +95,10 @@ def _outcome(asked: Asked, known: dict[str, Network]) -> Outcome | None:
     budget = Budget(asked.seconds)
     found = Outcome(file, Verdict.HOLEY.value)
     try:
-        mark = _sha256(path)
-        found = replace(found, sha256=mark)
+        found = replace(found, sha256=_sha256(path))  # also of what cannot be read as a certificate
         certificate = read_certificate(path, known)
-        claim = certificate.claim()
-        found = replace(found, claim=claim.digest, network=claim.network, margin=claim.margin)
+        mark, claim = certificate.sha256, certificate.claim()
+        found = replace(found, sha256=mark, claim=claim.digest, network=claim.network, margin=claim.margin)
         if asked.network not in (None, claim.network):
             reason = f"it is about the network {claim.network}, not about {asked.network}, which --network demands"
             return replace(found, verdict=OTHER_NETWORK, reason=reason)
