@@ -99,7 +99,8 @@ def check(path: Path, seconds: float | None = None, known: dict[str, Network] | 
 
     Raises UnreadableError where the file, or the network file beside it, is none.
     """
-    return replay(read_certificate(path, {} if known is None else known), Budget(seconds))
+    budget = Budget(seconds)  # reading counts
+    return replay(read_certificate(path, {} if known is None else known), budget)
 
 
 def read_certificate(path: Path, known: dict[str, Network]) -> Certificate:
