@@ -172,6 +172,21 @@ def test_odd_names_and_budgets_on_the_command_line(tmp_path: Path) -> None:
         assert b"not negative" in done.stderr
 
 
+def test_a_budget_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for seconds in ("nan", "-1"):
+        with pytest.raises(SystemExit) as end:
+            main(["--seconds", seconds, str(LSTM)])
+        assert end.value.code == 2
+        assert "not negative" in capsys.readouterr().err
+
+
+def test_standard_output_may_be_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+    assert main([str(LSTM)]) == 0
+    assert written.getvalue().startswith("VALID")
+
+
 def test_the_module_writes_to_any_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", written)
