@@ -14,7 +14,7 @@ import stat
 import struct
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -139,6 +139,19 @@ def number(value: object, what: str) -> float:
     if found.hex() != value:  # infinite, too small, or with superfluous zeros
         raise UnreadableError(f"{what} is {shown(value)}, which is no binary64 number in its one form")
     return found
+
+
+def shaped(tensors: Mapping[str, Table], name: str, shape: tuple[int | None, ...], what: str) -> Table:
+    """The tensor of this name, if it has this shape, where None stands for any size. Raises UnreadableError."""
+    table = tensors.get(name)
+    if table is None:
+        raise UnreadableError(f"the {what} {name} is missing")
+    if len(table.shape) != len(shape) or any(
+        wanted not in (None, found) for found, wanted in zip(table.shape, shape, strict=True)
+    ):
+        needed = ", ".join("any" if n is None else str(n) for n in shape)
+        raise UnreadableError(f"the {what} {name} has shape {table.shape}; it needs ({needed})")
+    return table
 
 
 def require_keys(value: object, needed: Iterable[str], what: str, optional: Iterable[str] = ()) -> dict[str, Any]:

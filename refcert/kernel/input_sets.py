@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from flint import arb, arb_mat
 
 from refcert.kernel.ball import ONE, ZERO, exact, larger, power, smaller, sum_of
-from refcert.kernel.container import Container, Table, number, require_keys, shown, whole
+from refcert.kernel.container import Container, Table, number, require_keys, shaped, shown, whole
 from refcert.kernel.errors import UnreadableError
 from refcert.kernel.guesses import ball_split, clamp
 
@@ -206,15 +206,7 @@ class _Entry(NamedTuple):
     size: int
 
     def table(self, name: str, shape: tuple[int | None, ...]) -> Table:
-        table = self.tensors.get(name)
-        if table is None:
-            raise UnreadableError(f"the tensor {name} of the input set is missing")
-        if len(table.shape) != len(shape) or any(
-            wanted not in (None, found) for found, wanted in zip(table.shape, shape, strict=True)
-        ):
-            wanted = ", ".join("any" if n is None else str(n) for n in shape)
-            raise UnreadableError(f"the tensor {name} has shape {table.shape}; it needs ({wanted})")
-        return table
+        return shaped(self.tensors, name, shape, "tensor")
 
 
 def read_input_set(entry: Any, certificate: Container, input_size: int) -> InputSet:

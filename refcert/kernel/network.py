@@ -17,6 +17,7 @@ from refcert.kernel.container import (
     parse_container,
     read_bytes,
     require_keys,
+    shaped,
     shown,
 )
 from refcert.kernel.errors import UnreadableError
@@ -147,16 +148,8 @@ class _Taker:
         return self.take(name, shape) if name in self.tensors else None
 
     def take(self, name: str, shape: tuple[int | None, ...]) -> Table:
-        table = self.tensors.get(name)
-        if table is None:
-            raise UnreadableError(f"the weight {name} is missing")
-        if len(table.shape) != len(shape) or any(
-            wanted not in (None, found) for found, wanted in zip(table.shape, shape, strict=True)
-        ):
-            wanted = ", ".join("any" if n is None else str(n) for n in shape)
-            raise UnreadableError(f"the weight {name} has shape {table.shape}; it needs ({wanted})")
-        self.found[name] = table
-        return table
+        self.found[name] = shaped(self.tensors, name, shape, "weight")
+        return self.found[name]
 
     def require_all(self) -> None:
         unknown = sorted(set(self.tensors) - set(self.found))

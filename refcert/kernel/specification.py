@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from refcert.kernel.container import Container, Table, require_keys, shown, whole
+from refcert.kernel.container import Container, Table, require_keys, shaped, shown, whole
 from refcert.kernel.errors import UnreadableError
 from refcert.kernel.network import Network
 
@@ -97,10 +97,8 @@ def _untargeted_steps(entry: Any, certificate: Container, network: Network, fram
 def _rows(entry: Any, certificate: Container, network: Network, frames: int) -> Specification:
     require_keys(entry, ("kind",), "the specification")
     outputs = network.classes * (1 if network.one_answer else frames)
-    C, d = certificate.tensors.get("rows.C"), certificate.tensors.get("rows.d")
-    if C is None or d is None or C.shape != (len(d.values), outputs) or len(d.shape) != 1:
-        found = [None if table is None else table.shape for table in (C, d)]
-        raise UnreadableError(f"rows.C and rows.d have shapes {found}; they need (r, {outputs}) and (r,)")
+    C = shaped(certificate.tensors, "rows.C", (None, outputs), "tensor")
+    d = shaped(certificate.tensors, "rows.d", C.shape[:1], "tensor")
     if len(d.values) > MAX_ROWS:
         raise UnreadableError(f"there are {len(d.values)} rows; at most {MAX_ROWS} are allowed")
     rows = [{j: x for j, x in enumerate(C.row(k)) if x} for k in range(len(d.values))]
