@@ -227,6 +227,15 @@ def decibel_radius(x: Tensor, decibel: float) -> Tensor:
     return radius
 
 
+def largest_radius(center: Tensor, p: float, clip: Clip | None) -> float:
+    """The radius beyond which nothing is tried: its l_p ball holds every frame of the clip range.
+
+    Without a clip range: of a cube of 8 times the largest value of center (batch, time, input), at least 8.
+    """
+    span = clip[1] - clip[0] if clip is not None else 8 * max(1.0, float(center.abs().max()))
+    return float(span * center.shape[2] ** (1 / p))
+
+
 # Decimal digits in which 10^(decibel / 20) is computed, and the relative error that is allowed for it: decimal powers
 # are off by less than one unit in the last of these digits.
 _DIGITS: Final = 50

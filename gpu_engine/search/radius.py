@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from gpu_engine.errors import NumericalError, SpecificationError
-from gpu_engine.inputs import Boxes, Clip, FrameBalls, InputSet, SequenceBall
+from gpu_engine.inputs import Boxes, Clip, FrameBalls, InputSet, SequenceBall, largest_radius
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import Specification
@@ -238,15 +238,6 @@ def scaled_boxes(boxes: Boxes, center: Tensor, scale: Tensor) -> Boxes:
     lower = torch.where(under > 0, -_above(under - center), center)
     upper = torch.where(over > 0, _above(center + over), center)
     return Boxes(lower, upper)
-
-
-def largest_radius(center: Tensor, p: float, clip: Clip | None) -> float:
-    """The radius beyond which nothing is tried: its l_p ball holds every frame of the clip range.
-
-    Without a clip range: of a cube of 8 times the largest value of center (batch, time, input), at least 8.
-    """
-    span = clip[1] - clip[0] if clip is not None else 8 * max(1.0, float(center.abs().max()))
-    return float(span * center.shape[2] ** (1 / p))
 
 
 def _margins(

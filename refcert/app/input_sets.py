@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gpu_engine import inputs as input_sets
 from gpu_engine.inputs import Boxes, FrameBalls, InputSet, SequenceBall, Substitutions, decibel_radius
-from gpu_engine.search import radius as radius_search
 from refcert.app.errors import InputError
 from refcert.app.request import Request
 from refcert.app.samples import Samples
@@ -48,7 +48,7 @@ def largest_radius(request: Request, samples: Samples) -> float:
     The search's first guess depends on it; taken from each batch by itself, it would let results depend on the batches.
     """
     x = samples.x.flatten(1)[:, None] if request.input_set == "sequence" else samples.x
-    largest = radius_search.largest_radius(x, request.norm, request.clip)
+    largest = input_sets.largest_radius(x, request.norm, request.clip)
     if request.search and not math.isfinite(largest):
         raise InputError(
             f"the data reaches {float(x.abs().max()):g}, too large to search a radius in float64; scale the data "

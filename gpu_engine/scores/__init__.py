@@ -1,0 +1,1 @@
+"""Scores: estimates of robustness without any guarantee."""
