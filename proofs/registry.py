@@ -35,6 +35,7 @@ from proofs.lemmas import (
     maximum_readout,
     mccormick_product,
     mean_readout,
+    metric_intervals,
     mirror_symmetry,
     network_lp_elimination,
     network_lp_equality,
@@ -96,6 +97,7 @@ GROUPS: Final[Mapping[str, tuple[Lemma, ...]]] = {
         margin_rows.LEMMA,
         readings.LEMMA,
         radius_monotone.LEMMA,
+        metric_intervals.LEMMA,
     ),
     "rounding": (
         rounding_gamma.LEMMA,
