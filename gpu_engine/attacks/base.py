@@ -29,6 +29,10 @@ class SetAttack(ABC):
         generator.
         """
 
+    def until_success(self) -> SetAttack:
+        """The same attack, which may leave a sample as soon as it is broken: not the least margin is asked for."""
+        return self
+
 
 class RadiusAttack(ABC):
     """Searches the smallest ball of a family that holds an input which breaks the specification."""

@@ -60,7 +60,7 @@ class BallFamily:
             found = norm_above(offset.flatten(1), self.p)
         else:
             norms = norm_above(offset, self.p)
-            ratio = torch.where(self.weight == 1, norms, above(norms / self.weight.clamp(min=1e-300)))
+            ratio = torch.where(self.weight == 1, norms, above(norms / torch.where(self.weight > 0, self.weight, 1.0)))
             found = torch.where(norms > 0, ratio, 0.0).amax(1)
         return torch.where(misplaced, math.inf, found)
 

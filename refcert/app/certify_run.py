@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import os
-import platform
 import time
-import warnings
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,61 +12,30 @@ import numpy as np
 import torch
 
 from gpu_engine.errors import EngineError
-from gpu_engine.loading import load_model
 from gpu_engine.model import RecurrentClassifier
-from gpu_engine.search.certify import DTYPES, Options
+from gpu_engine.search.certify import Options
 from refcert.app import runs
 from refcert.app.certificates.files import FOLDER as CERTIFICATES
 from refcert.app.certificates.writing import PartCertificates, RunCertificates
-from refcert.app.datasets import Sequences, load_sequences
 from refcert.app.errors import InputError, OutputError
 from refcert.app.input_sets import fixed_radius, largest_radius
+from refcert.app.opening import (
+    check_asked,
+    check_clip,
+    check_device,
+    first_line,
+    identity_of,
+    open_model,
+    open_samples,
+)
 from refcert.app.plane_export import PlaneCollector
-from refcert.app.pretrained import pretrained_path
 from refcert.app.progress import Progress
 from refcert.app.questions import Answers, answer, ask, check_fits, enumerate_questions
 from refcert.app.records import records
 from refcert.app.request import Request
-from refcert.app.samples import Samples, load_rows, samples_of
+from refcert.app.samples import Samples
 from refcert.audit.plane_audit import Auditor, AuditResult
 from refcert.audit.plane_table import PlaneTable
-
-
-def open_model(source: str, structure: str | None = None, readout: str | None = None) -> RecurrentClassifier:
-    """A safetensors or ONNX file, or the name of a model that is shipped (`digits_lstm`)."""
-    if not source.strip():
-        raise InputError(f"--model is {source!r}; give a .safetensors or .onnx file or the name of a shipped model")
-    path = Path(source)
-    if path.suffix.lower() == ".onnx":
-        for option, value in (("--structure", structure), ("--readout", readout)):
-            if value is not None:
-                raise InputError(
-                    f"{option} {value!r}: {path} says itself how its layers are joined; leave {option} out"
-                )
-        from gpu_engine.onnx_loading import load_onnx
-
-        return load_onnx(path)
-    if not path.exists() and not path.suffix and path.name == source:
-        path = pretrained_path(source)
-    return load_model(path, structure, readout)
-
-
-def open_samples(request: Request, model: RecurrentClassifier) -> tuple[Sequences, Samples]:
-    """The request's data for a model, as they were read and as the engine takes them."""
-    data = load_sequences(
-        request.data,
-        input_size=model.input_size,
-        count=request.count,
-        classes=model.classes,
-        input_set=request.input_set,
-        per_frame=model.readout == "every",
-        embedding=None if model.embedding is None else model.embedding.numpy(),
-    )
-    rows = None
-    if request.spec is not None:
-        outputs = model.outputs(data.x.shape[1])
-        rows = load_rows(request.spec, outputs=outputs, total=data.total, count=len(data))
-    return data, samples_of(data, rows)
 
 
 def run(
@@ -99,7 +63,7 @@ def run(
         runs.open_run(out)
     elif out is not None:
         runs.check_free(out)
-    _check_device(request.device, request.dtype)
+    check_device(request.device, request.dtype)
     try:
         options = Options(
             request.relaxation, request.dtype, request.device, chunk=request.batch_size, memory=request.memory
@@ -108,13 +72,13 @@ def run(
         data, samples = open_samples(request, model)
         # A question that makes no sense shows up here, before a folder is made.
         check_fits(request, model, samples)
-        _check_asked(request, model, samples)
-        _check_clip(request, samples.x)
+        check_asked(request, model, samples)
+        check_clip(request, samples.x)
         fixed_radius(request, samples)
         largest = largest_radius(request, samples)
     except EngineError as error:
         raise InputError(str(error)) from error
-    asked = _asked(request, model, data, samples, audit=audit, planes=keep_planes, certificates=certificates)
+    asked = identity_of(request, model, data, samples, audit=audit, planes=keep_planes, certificates=certificates)
     folder = None
     folders = (*runs.FOLDERS, CERTIFICATES) if certificates else runs.FOLDERS
     if out is not None:
@@ -129,35 +93,13 @@ def run(
             if not _out_of_memory(error):
                 raise
             raise InputError(
-                f"the memory does not hold --batch-size {request.batch_size} ({_first_line(error)}); give a smaller "
+                f"the memory does not hold --batch-size {request.batch_size} ({first_line(error)}); give a smaller "
                 "one, or a limit with --memory"
             ) from error
     summary = job.summary(asked)
     if folder is not None:
         folder.write_summary({k: v for k, v in summary.items() if k != "samples"})
     return summary
-
-
-def _check_device(device: str, dtype: str) -> None:
-    """Raise InputError unless the device computes: names exist that torch knows and cannot use."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            kind = getattr(torch, dtype) if dtype in DTYPES else torch.float64
-            torch.ones(1, dtype=kind, device=device).sum().item()
-    except (RuntimeError, AssertionError, ImportError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"device {device!r} cannot be used here with {dtype} ({_first_line(error)}); try 'cpu'"
-        ) from error
-
-
-# Messages of torch can run over pages.
-_SHOWN = 160
-
-
-def _first_line(error: BaseException) -> str:
-    line = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -181,27 +123,6 @@ def _nothing_half_done(folder: runs.RunFolder | None) -> Iterator[None]:
             lost = "nothing was finished, run the command again"
             raise OutputError(f"{error}; {kept if finished or not folder.made else lost}") from error
         raise
-
-
-def _check_asked(request: Request, model: RecurrentClassifier, samples: Samples) -> None:
-    if len(enumerate_questions(request, samples, model.classes)):
-        return
-    if request.target_class(model.classes) is not None:
-        raise InputError(f"every sample has label {request.target}, the target itself; choose another target")
-    raise InputError(f"--frames {request.frames}: every sequence ends before these frames; choose others")
-
-
-def _check_clip(request: Request, x: torch.Tensor) -> None:
-    if request.clip is None:
-        return
-    low, high = request.clip
-    outside = (x < low) | (x > high)
-    if bool(outside.any()):
-        index = [int(i) for i in outside.nonzero()[0]]
-        raise InputError(
-            f"x{index} is {float(x[tuple(index)])!r}, outside --clip {low:g} {high:g}; "
-            "widen the range or scale the data"
-        )
 
 
 class _Job:
@@ -341,52 +262,3 @@ def _outcome(request: Request, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "median_radius": float(np.median(radii)) if radii else None,
         "tolerance": request.tolerance,
     }
-
-
-def _asked(
-    request: Request,
-    model: RecurrentClassifier,
-    data: Sequences,
-    samples: Samples,
-    *,
-    audit: bool,
-    planes: bool,
-    certificates: bool,
-) -> dict[str, Any]:
-    asked: dict[str, Any] = {
-        "request": request.to_json(),
-        "audit": audit,
-        "planes": planes,
-        "model": {
-            "source": request.model,
-            "digest": model.digest(),
-            "stored_dtype": model.stored_dtype,
-            "description": model.describe(),
-            "readout": model.readout,
-        },
-        "data": {
-            "name": data.name,
-            "unit": data.unit,
-            "digest": data.digest,
-            "shape": list(data.x.shape),
-            "lengths": None if data.lengths is None else [int(data.lengths.min()), int(data.lengths.max())],
-        },
-        "versions": versions(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, device {request.device}",
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    if certificates:  # runs from before there were any can still be resumed
-        asked["certificates"] = True
-    if samples.rows is not None:
-        asked["specification"] = {
-            "source": request.spec,
-            "digest": samples.rows.digest,
-            "shape": samples.rows.shape(),
-        }
-    return asked
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that a number can depend on."""
-    packages = ("refcert", "torch", "numpy", "python-flint")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

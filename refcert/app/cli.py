@@ -14,14 +14,18 @@ from typing import Annotated
 
 import typer
 
+from refcert.app.commands.attack import AttackCommand, attack
 from refcert.app.commands.audit import audit
 from refcert.app.commands.certify import CertifyCommand, certify
 from refcert.app.commands.check import check
 from refcert.app.commands.compare import compare
 from refcert.app.commands.demo import demo
 from refcert.app.commands.explain import explain
+from refcert.app.commands.finetune import finetune
+from refcert.app.commands.metrics import metrics
 from refcert.app.commands.prove import prove
 from refcert.app.commands.report import report
+from refcert.app.commands.score import score
 from refcert.app.commands.tightness import tightness
 from refcert.app.errors import ExitCode, InputError, Interrupted, OutputError
 
@@ -71,6 +75,10 @@ app.command()(check)
 app.command()(explain)
 app.command()(prove)
 app.command()(report)
+app.command(cls=AttackCommand)(attack)
+app.command()(score)
+app.command()(metrics)
+app.command()(finetune)
 app.command()(compare)
 app.command()(tightness)
 

@@ -22,11 +22,12 @@ import torch
 
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search.certify import Options
-from refcert.app import certify_run, runs
+from refcert.app import certify_run, opening, runs
 from refcert.app.compare_boxes import BOXES_OF, Measured, measure
 from refcert.app.compare_volume import volume_ratios
 from refcert.app.errors import InputError
 from refcert.app.input_sets import family, fixed_radius
+from refcert.app.new_folder import new_folder
 from refcert.app.options import BALLS
 from refcert.app.progress import Progress
 from refcert.app.questions import ask, check_fits, enumerate_questions
@@ -99,35 +100,16 @@ def run_compare(comparison: Comparison, *, out: Path | None, progress: Progress)
     if out is not None:
         runs.check_free(out)
     _warm_up(comparison)
-    folder = None if out is None else _make(out)
-    try:
+    with new_folder(out) as folder:
         result = _carry_out(comparison, progress)
         if folder is not None:
-            runs.write_file(folder.path / JSON_NAME, _json(result))
-            runs.write_file(folder.path / PAGE_NAME, render(result).encode())
-    except BaseException:
-        if folder is not None:
-            runs.discard(folder)
-        raise
+            runs.write_file(folder / JSON_NAME, _json(result))
+            runs.write_file(folder / PAGE_NAME, render(result).encode())
     return result
 
 
 def _json(result: dict[str, Any]) -> bytes:
     return (json.dumps(result, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _make(out: Path) -> runs.RunFolder:
-    """The empty folder, made before the work: a place that cannot be written shows now. Its parents are made, too."""
-    made: list[Path] = []
-    try:
-        with runs.output_errors(out):
-            for missing in (*[p for p in reversed(out.parents) if not p.exists()], out):
-                missing.mkdir()
-                made.insert(0, missing)
-    except BaseException:
-        runs.discard(runs.RunFolder(out, tuple(made)))
-        raise
-    return runs.RunFolder(out, tuple(made))
 
 
 def _carry_out(comparison: Comparison, progress: Progress) -> dict[str, Any]:
@@ -160,7 +142,7 @@ def _carry_out(comparison: Comparison, progress: Progress) -> dict[str, Any]:
         "model": first["model"],
         "request": comparison.to_json(),
         "data": first["data"],
-        "versions": certify_run.versions(),
+        "versions": opening.versions(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, device {request.device}",
         "started": started,
     }
@@ -177,8 +159,8 @@ def _certified(request: Request, name: str, progress: Progress) -> dict[str, Any
 def _warm_up(comparison: Comparison) -> None:
     """One sample at radius 0 for every relaxation, not counted: first calls of torch and of a device are slow."""
     request = comparison.request
-    model = certify_run.open_model(request.model, request.structure, request.readout)
-    _, samples = certify_run.open_samples(request, model)
+    model = opening.open_model(request.model, request.structure, request.readout)
+    _, samples = opening.open_samples(request, model)
     check_fits(request, model, samples)
     asked = enumerate_questions(request, samples, model.classes).sample.tolist()
     # The first sample that has a question; without one, the run itself says what is wrong.
@@ -206,8 +188,8 @@ def _measured(comparison: Comparison, radius: float | None, correct: Sequence[in
     request = replace(comparison.request, target="untargeted")  # boxes do not depend on the class asked about
     if radius is not None:
         request = replace(request, radius=radius, radius_db=None)
-    model = certify_run.open_model(request.model, request.structure, request.readout)
-    _, samples = certify_run.open_samples(request, model)
+    model = opening.open_model(request.model, request.structure, request.readout)
+    _, samples = opening.open_samples(request, model)
     questions = ask(request, model, samples)
     kept = torch.isin(questions.sample, torch.tensor(correct)).nonzero()[:, 0]
     sets = family(request, samples, questions.sample, questions.asked.moves)

@@ -24,9 +24,9 @@ from gpu_engine.model import RecurrentClassifier
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.spec import AllRows, Specification
 from refcert.app import runs
-from refcert.app.certify_run import open_model, open_samples
 from refcert.app.errors import InputError
 from refcert.app.input_sets import family, fixed_radius
+from refcert.app.opening import open_model, open_samples
 from refcert.app.progress import Progress
 from refcert.app.questions import ask
 from refcert.app.reference_forms import Columns, planes_of, reference_network, reference_set, starts_of

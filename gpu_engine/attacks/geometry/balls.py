@@ -17,16 +17,14 @@ import math
 import torch
 from torch import Tensor
 
-from gpu_engine.attacks.geometry.base import Geometry
-from gpu_engine.attacks.geometry.norms import cut_corner, norm_above
+from gpu_engine.attacks.geometry.base import Geometry, uniform
+from gpu_engine.attacks.geometry.norms import cut_corner, norm_above, shrinkage, steepest
 from gpu_engine.inputs import FrameBalls, SequenceBall
 from gpu_engine.rounding import above, below, tiny
 
 # A point that rounding left outside is pulled in to this share of what would fit.
 _PULL = 1 - 2.0**-40
 _PULLS = 4
-# Halvings that find the shrinkage of the l_1 projection.
-_HALVINGS = 60
 
 
 class BallGeometry(Geometry):
@@ -63,41 +61,41 @@ class BallGeometry(Geometry):
         return self._inside(self._grouped(x)).reshape(self.shape)
 
     def _inside(self, x: Tensor) -> Tensor:
+        x = torch.where(torch.isnan(x), self.center, x)
         if self.p == math.inf:
             return self._cut(x)
         x = self._cut(self._shrunk(x)) if self.p == 1 else self._cut(x)
         for _ in range(_PULLS):
-            # Towards the center, which is in the range: no coordinate leaves it.
             size = norm_above(x - self.center, self.p)
+            if bool((size <= self.radius).all()):
+                return x
+            # Towards the center, which is in the range: no coordinate leaves it.
             share = torch.where(size > self.radius, self.radius / size.clamp(min=tiny(x.dtype)) * _PULL, 1.0)
             x = torch.where(share[..., None] < 1, self._cut(self.center + share[..., None] * (x - self.center)), x)
-        outside = norm_above(x - self.center, self.p) > self.radius
-        return torch.where(outside[..., None], self.center, x)
+        fits = norm_above(x - self.center, self.p) <= self.radius
+        return torch.where(fits[..., None], x, self.center)
 
     def _shrunk(self, x: Tensor) -> Tensor:
         """The Euclidean projection onto the cut l_1 ball: every offset shrinks by one number, then is cut."""
-        offset = x - self.center
-        low, high = torch.zeros_like(self.radius), offset.abs().amax(-1)
-        inside = norm_above(self._cut(x) - self.center, 1) <= self.radius
-        for _ in range(_HALVINGS):
-            middle = low / 2 + high / 2
-            shrunk = offset.sign() * (offset.abs() - middle[..., None]).clamp(min=0.0)
-            fits = norm_above(self._cut(self.center + shrunk) - self.center, 1) <= self.radius
-            high, low = torch.where(fits, middle, high), torch.where(fits, low, middle)
-        shrunk = offset.sign() * (offset.abs() - high[..., None]).clamp(min=0.0)
-        return torch.where(inside[..., None], x, self.center + shrunk)
+        outside = norm_above(self._cut(x) - self.center, 1) > self.radius
+        center, low, high = self.center[outside], self.low[outside], self.high[outside]
+        offset = x[outside] - center
+        room = torch.where(offset > 0, high - center, center - low)
+        less = shrinkage(offset.abs(), room, self.radius[outside])
+        shrunk = x.clone()
+        shrunk[outside] = center + offset.sign() * (offset.abs() - less[..., None]).clamp(min=0.0)
+        return shrunk
 
-    def random(self, generator: torch.Generator) -> Tensor:
+    def random(self, generator: torch.Generator, alike: bool = False) -> Tensor:
         shape, device = self.center.shape, self.center.device
-        draw = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device).to(device)
+        draw = uniform(shape, generator, device, alike)
         if self.p == math.inf:
             return self._inside(self.low + draw * (self.high - self.low)).reshape(self.shape)
         # Signs and sizes whose density falls with the p-th power make every direction of the sphere possible.
         sign = torch.where(draw < 0.5, -1.0, 1.0)
         size = (-torch.log1p(-((2 * draw) % 1.0))) ** (1 / self.p)
         n = shape[-1]
-        reach = torch.rand(self.radius.shape, generator=generator, dtype=torch.float64, device=generator.device)
-        length = self.radius * reach.to(device) ** (1 / n)
+        length = self.radius * uniform(self.radius.shape, generator, device, alike) ** (1 / n)
         offset = sign * size * (length / norm_above(size, self.p).clamp(min=tiny(draw.dtype)))[..., None]
         return self._inside(self.center + offset).reshape(self.shape)
 
@@ -117,6 +115,6 @@ class BallGeometry(Geometry):
             room = torch.where(slope > 0, point - self.low, self.high - point).clamp(min=0.0)
             moves = cut_corner(slope.abs(), room, length, 1)
         else:
-            free = torch.full_like(slope, math.inf)
-            moves = cut_corner(slope.abs(), free, length, self.p)
+            direction = steepest(slope.abs(), self.p)
+            moves = direction * (length / norm_above(direction, self.p).clamp(min=tiny(slope.dtype)))[..., None]
         return self._inside(point - slope.sign() * moves).reshape(self.shape)

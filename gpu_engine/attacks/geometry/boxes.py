@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gpu_engine.attacks.geometry.base import Geometry
+from gpu_engine.attacks.geometry.base import Geometry, uniform
 from gpu_engine.inputs import Boxes
 
 
@@ -17,15 +17,16 @@ class BoxGeometry(Geometry):
         self.half = boxes.upper / 2 - boxes.lower / 2
 
     def inside(self, x: Tensor) -> Tensor:
+        x = torch.where(torch.isnan(x), self.boxes.center, x)
         return torch.minimum(torch.maximum(x, self.boxes.lower), self.boxes.upper)
 
-    def random(self, generator: torch.Generator) -> Tensor:
-        draw = torch.rand(self.half.shape, generator=generator, dtype=torch.float64, device=generator.device)
-        return self.inside(self.boxes.lower + 2 * draw.to(self.half.device) * self.half)
+    def random(self, generator: torch.Generator, alike: bool = False) -> Tensor:
+        draw = uniform(self.half.shape, generator, self.half.device, alike)
+        return self.inside(self.boxes.lower + 2 * draw * self.half)
 
     def corner(self, gradient: Tensor) -> Tensor:
-        ends = torch.where(gradient > 0, self.boxes.lower, self.boxes.upper)
-        return torch.where(gradient == 0, self.boxes.center, ends)
+        down = torch.where(gradient > 0, self.boxes.lower, self.boxes.center)
+        return torch.where(gradient < 0, self.boxes.upper, down)
 
     def descend(self, x: Tensor, gradient: Tensor, step: Tensor) -> Tensor:
         return self.inside(x - step[:, None, None] * self.half * gradient.sign())

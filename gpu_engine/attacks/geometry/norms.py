@@ -14,8 +14,6 @@ from gpu_engine.rounding import above, tiny
 
 # Roundings of an offset, of its power, of the root and of the scaling; the sum of n terms adds n.
 _ROUNDINGS = 64
-# Halvings that find a multiplier: as many as a float64 has bits, and some for the exponent.
-_HALVINGS = 100
 
 
 def norm_above(offset: Tensor, p: float) -> Tensor:
@@ -48,15 +46,44 @@ def cut_corner(size: Tensor, room: Tensor, radius: Tensor, p: float) -> Tensor:
         before = sorted_room.cumsum(-1) - sorted_room
         spent = torch.minimum(sorted_room, (radius[..., None] - before).clamp(min=0.0))
         return torch.zeros_like(room).scatter(-1, order, spent)
+    shape = steepest(size, p)
+    # In the unit of the radius nothing overflows. The length of min(room, mu shape) grows with mu; in the order in
+    # which coordinates reach their room, what is cut is a first part of them.
+    scale = torch.where(radius > 0, radius, 1.0)[..., None]
+    ends, order = torch.where(shape > 0, room / scale / shape, math.inf).sort(dim=-1, stable=True)
+    cut = (room / scale).gather(-1, order) ** p
+    free = shape.gather(-1, order) ** p
+    cut_before = cut.cumsum(-1) - cut
+    free_from = free.flip(-1).cumsum(-1).flip(-1)
+    # Length at the multiplier at which each coordinate reaches its room; the first that is long enough is not cut.
+    lengths = cut_before + torch.nan_to_num(ends**p * free_from, nan=0.0, posinf=math.inf)
+    long = lengths >= 1
+    first = long.to(torch.int8).argmax(-1, keepdim=True)
+    left = (1 - cut_before.gather(-1, first)).clamp(min=0.0) / free_from.gather(-1, first).clamp(min=tiny(size.dtype))
+    return torch.where(long.any(-1, keepdim=True), torch.minimum(room, left ** (1 / p) * scale * shape), room)
+
+
+def steepest(size: Tensor, p: float) -> Tensor:
+    """The direction m >= 0 in which sum size_i m_i grows most for its l_p length, 1 < p < infinity; its largest is 1.
+
+    size (..., n) >= 0; zeros where size is zero throughout.
+    """
     largest = size.amax(-1, keepdim=True)
-    shape = (size / torch.where(largest > 0, largest, 1.0)) ** (1 / (p - 1))
-    # The length of min(room, mu shape) grows with mu, and at mu = radius it is at least the radius or all are at
-    # their room: one coordinate of `shape` is 1. Cut coordinates need more, up to room / shape.
-    low, high = torch.zeros_like(radius), torch.full_like(radius, math.inf)
-    guess = radius.clone()
-    for _ in range(_HALVINGS):
-        long = norm_above(torch.minimum(room, guess[..., None] * shape), p) >= radius
-        high, low = torch.where(long, guess, high), torch.where(long, low, guess)
-        guess = torch.where(torch.isinf(high), 2 * low.clamp(min=tiny(low.dtype)), low / 2 + high / 2)
-        guess = guess.clamp(max=torch.finfo(guess.dtype).max)
-    return torch.minimum(room, low[..., None] * shape)
+    return (size / torch.where(largest > 0, largest, 1.0)) ** (1 / (p - 1))
+
+
+def shrinkage(size: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+    """The number by which all sizes have to shrink so that sum min(max(size - number, 0), room) is the radius.
+
+    size, room (..., n) >= 0, radius (...), below the sum of min(size, room). The sum is linear between the sizes and
+    the sizes less their room; source: Croce and Hein (2021), proposition 2.2. Up to rounding.
+    """
+    ends, order = torch.cat((size, size - room), -1).sort(dim=-1, descending=True, stable=True)
+    weight = torch.where(order < size.shape[-1], 1.0, -1.0).to(size.dtype)
+    active, total = weight.cumsum(-1), (weight * ends).cumsum(-1)
+    reached = total - active * ends >= radius[..., None]
+    # Between the last end before the radius is reached and the first behind it; at the first end the sum is zero.
+    at = reached.to(torch.int8).argmax(-1, keepdim=True).clamp(min=1)
+    found = (total.gather(-1, at - 1) - radius[..., None]) / active.gather(-1, at - 1).clamp(min=1.0)
+    found = torch.minimum(torch.maximum(found, ends.gather(-1, at)), ends.gather(-1, at - 1))
+    return torch.where(reached.any(-1), found[..., 0], 0.0).clamp(min=0.0)

@@ -1,0 +1,1 @@
+"""LP search: the nearest adversarial input inside one linear region of a piecewise-linear network."""

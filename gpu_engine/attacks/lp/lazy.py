@@ -1,0 +1,109 @@
+"""Solving one program with lazily added sign constraints, or with all of them at once.
+
+Method card
+    Claim      both give the same optimum: the lazy program's constraints are a part of all, and it ends only where its
+               solution breaks none of the others, up to the solver's accuracy.
+    Source     Bastani et al. (2016), section 4 (iterative constraint solving).
+    Departure  the constraints are added to a model that HiGHS keeps, so that each solve starts from the basis of the
+               one before; for p = infinity at a radius that rises to the optimum (`fixed`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_engine.attacks.lp.fixed import CLOSED, STALLED, RisingRadius
+from gpu_engine.attacks.lp.highs import Deadline, GrowingProgram
+from gpu_engine.attacks.lp.program import (
+    ACCURACY,
+    INFEASIBLE,
+    OPTIMAL,
+    SOLVER_FAILED,
+    Answer,
+    Program,
+    scale_of,
+    unanswered,
+)
+from gpu_engine.attacks.lp.region import Array
+
+
+def solve_lazily(program: Program, deadline: Deadline | None = None, most: float = math.inf) -> Answer:
+    """Add what is violated until nothing is. most: a larger radius is not wanted (then `infeasible`)."""
+    missing = _Missing(program)
+    if program.budget.p == math.inf:
+        return _rise(program, missing, deadline or Deadline(), most)
+    return _grow(program, missing, deadline or Deadline(), most)
+
+
+def solve_at_once(
+    program: Program, deadline: Deadline | None = None, most: float = math.inf, rising: bool = False
+) -> Answer:
+    """Every sign constraint from the beginning. rising: by rising radii, for p = infinity."""
+    deadline = deadline or Deadline()
+    missing = _Missing(program)
+    if rising:
+        return _rise(program, missing, deadline, most, at_once=True)
+    growing = GrowingProgram(program, most)
+    growing.add(missing.every())
+    status, radius, delta = growing.solve(deadline)
+    if status != OPTIMAL:
+        return unanswered(program, status, len(growing.units))
+    return Answer(OPTIMAL, radius, delta, growing.binding(), len(growing.units))
+
+
+class _Missing:
+    """The sign constraints that a program does not have yet."""
+
+    def __init__(self, program: Program) -> None:
+        self.region = program.region
+        self.scale = scale_of(self.region.slope)
+        self.open = self.region.constrained
+
+    def broken(self, delta: Array) -> NDArray[np.int64]:
+        """Those that delta breaks, from now on no longer missing."""
+        found = np.flatnonzero(self.open & (self.region.signed(delta) < -ACCURACY * self.scale))
+        self.open[found] = False
+        return found
+
+    def every(self) -> NDArray[np.int64]:
+        found = np.flatnonzero(self.open)
+        self.open[found] = False
+        return found
+
+
+def _grow(program: Program, missing: _Missing, deadline: Deadline, most: float) -> Answer:
+    growing = GrowingProgram(program, most)
+    rounds = 0
+    while True:
+        rounds += 1
+        status, radius, delta = growing.solve(deadline)
+        if status != OPTIMAL:
+            return unanswered(program, status, len(growing.units), rounds)
+        broken = missing.broken(delta)
+        if not len(broken):
+            return Answer(OPTIMAL, radius, delta, growing.binding(), len(growing.units), rounds)
+        growing.add(broken)
+
+
+def _rise(program: Program, missing: _Missing, deadline: Deadline, most: float, at_once: bool = False) -> Answer:
+    rising = RisingRadius(program)
+    if at_once:
+        rising.add(missing.every())
+    rounds = 0
+    while rising.radius <= most and math.isfinite(rising.radius):
+        rounds += 1
+        radius = rising.radius
+        status, share, delta = rising.solve(deadline)
+        if status != OPTIMAL:
+            return unanswered(program, status, len(rising.units), rounds)
+        broken = missing.broken(delta)
+        if len(broken):
+            rising.add(broken)
+        elif share <= CLOSED:
+            return Answer(OPTIMAL, radius, delta, rising.binding(), len(rising.units), rounds)
+        elif rising.radius <= radius * (1 + STALLED):
+            return unanswered(program, SOLVER_FAILED, len(rising.units), rounds)
+    return unanswered(program, INFEASIBLE, len(rising.units), rounds)

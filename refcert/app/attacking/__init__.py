@@ -1,0 +1,1 @@
+"""`refcert attack`: the smallest adversarial perturbation that one attack finds for each sample."""

@@ -1,0 +1,171 @@
+"""One attack on all questions of a request, batch by batch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpu_engine.attacks.family import BallFamily
+from gpu_engine.attacks.found import Smallest, Worst, smallest_at, worst_at
+from gpu_engine.attacks.question import Question
+from gpu_engine.attacks.registry import ATTACKS
+from gpu_engine.forward import logits_ragged
+from refcert.app.attacked import ball_family, point_question
+from refcert.app.attacking.method import Method
+from refcert.app.errors import InputError
+from refcert.app.input_sets import family as sets_of
+from refcert.app.input_sets import fixed_radius
+from refcert.app.opening import Opened
+from refcert.app.options import BALLS
+from refcert.app.progress import Progress
+from refcert.app.questions import Questions, ask
+from refcert.app.records import records
+from refcert.app.samples import Samples
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch of samples: its questions, and what the attack found for each of them.
+
+    first: number of the batch's first sample. decided: index, label, predicted, correct of each sample.
+    x (questions, time, input), margin (questions,) at x: the adversarial input, or the best that was tried at a fixed
+    radius. outputs (questions, ...) at x, logits at the samples. radius (questions,): of the smallest ball around x,
+    infinity where none was found; at a fixed radius the radius that was asked about. seconds: of the search.
+    status (questions,): how the search ended, of an attack that says so (a solver that failed or ran out of time), else
+    empty.
+    """
+
+    first: int
+    samples: Samples
+    questions: Questions
+    decided: list[dict[str, Any]]
+    logits: Tensor
+    outputs: Tensor
+    x: Tensor
+    margin: Tensor
+    radius: Tensor
+    seconds: float
+    status: tuple[str, ...] = ()
+
+    @property
+    def broken(self) -> Tensor:
+        """Where x breaks the question."""
+        return self.margin <= 0
+
+
+def attack_all(opened: Opened, method: Method, progress: Progress) -> list[Part]:
+    """The parts in order of the data. Raises InputError where the attack does not fit the model or the input set.
+
+    Every part begins with the same seed: what an attack finds for a sample must not depend on those before it.
+    """
+    request, total = opened.request, len(opened.samples)
+    require_set_attack(opened, method)
+    parts = []
+    with progress.task(f"attacking by {method.name}", total, unit="samples") as tick:
+        for first in range(0, total, request.batch_size):
+            samples = opened.samples.part(first, first + request.batch_size)
+            generator = torch.Generator().manual_seed(request.seed)
+            parts.append(_part(opened, method, samples, first, generator))
+            tick(len(samples))
+    return parts
+
+
+def device_question(opened: Opened, questions: Questions) -> Question:
+    """The questions at points, on the request's device."""
+    question = point_question(opened.model, questions)
+    device = torch.device(opened.request.device)
+    return Question(question.model, question.specification.to(device), question.lengths)
+
+
+def device_family(opened: Opened, samples: Samples, questions: Questions) -> BallFamily:
+    """The balls of the questions, on the request's device."""
+    family = ball_family(opened.request, samples, questions)
+    device = torch.device(opened.request.device)
+    return BallFamily(family.center.to(device), family.weight.to(device), family.p, family.clip, family.shared)
+
+
+def _part(opened: Opened, method: Method, samples: Samples, first: int, generator: torch.Generator) -> Part:
+    request, model = opened.request, opened.model
+    questions, logits = ask(request, model, samples), samples.logits(model)
+    rows = records(request, questions, None, first, samples, logits)
+    decided = [{name: row[name] for name in ("index", "label", "predicted", "correct")} for row in rows]
+    began = time.perf_counter()
+    if len(questions.sample) == 0:
+        none = torch.zeros(0, dtype=torch.float64)
+        return Part(first, samples, questions, decided, logits, logits[:0], samples.x[:0], none, none, 0.0)
+    if request.search:
+        found, status = _search(opened, method, samples, questions, generator)
+        x, margin, radius = _misclassified_at_once(opened, samples, questions, decided, found)
+    else:
+        status = ()
+        x, margin, radius = _fixed(opened, method, samples, questions, generator)
+    seconds = time.perf_counter() - began
+    outputs = model.logits(x) if questions.lengths is None else logits_ragged(model, x, questions.lengths)
+    return Part(first, samples, questions, decided, logits, outputs, x, margin, radius, seconds, status)
+
+
+def _search(
+    opened: Opened, method: Method, samples: Samples, questions: Questions, generator: torch.Generator
+) -> tuple[Smallest, tuple[str, ...]]:
+    question, family = device_question(opened, questions), device_family(opened, samples, questions)
+    found = method.search().smallest(question, family, generator)
+    return checked_again(opened, samples, questions, found.x), tuple(getattr(found, "status", ()))
+
+
+def _misclassified_at_once(
+    opened: Opened, samples: Samples, questions: Questions, decided: list[dict[str, Any]], found: Smallest
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where labels are asked about, the radius of a misclassified sample is 0, whichever class the question names."""
+    if not opened.request.about_label:
+        return found.x, found.margin, found.radius
+    correct = torch.tensor([row["correct"] for row in decided])[questions.sample]
+    center = samples.x[questions.sample]
+    at_center = point_question(opened.model, questions).plain_margins(center)
+    return (
+        torch.where(correct[:, None, None], found.x, center),
+        torch.where(correct, found.margin, at_center),
+        torch.where(correct, found.radius, 0.0),
+    )
+
+
+def checked_again(opened: Opened, samples: Samples, questions: Questions, x: Tensor) -> Smallest:
+    """Inputs as results, computed afresh on the CPU: other devices round in another order."""
+    question = point_question(opened.model, questions)
+    return smallest_at(question, ball_family(opened.request, samples, questions), x.cpu())
+
+
+def _fixed(
+    opened: Opened, method: Method, samples: Samples, questions: Questions, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The worst input of each fixed set; an attack that only searches radii answers by a radius that fits."""
+    request, question = opened.request, point_question(opened.model, questions)
+    radius = fixed_radius(request, samples)[questions.sample]
+    attack = method.on_sets()
+    if attack is not None:
+        inputs = sets_of(request, samples, questions.sample, questions.asked.moves)(radius)
+        device = torch.device(request.device)
+        worst = attack.worst(device_question(opened, questions), inputs.to(device), generator)
+        again = worst_at(question, worst.x.cpu())
+        return again.x, again.margin, radius
+    family = ball_family(request, samples, questions)  # raises for sets without a radius
+    smallest = method.search().smallest(
+        device_question(opened, questions), device_family(opened, samples, questions), generator
+    )
+    found = smallest_at(question, family, smallest.x.cpu())
+    fits = found.radius <= radius
+    center = Worst(family.center, question.plain_margins(family.center))
+    x = torch.where(fits[:, None, None], found.x, center.x)
+    return x, torch.where(fits, found.margin, center.margin), radius
+
+
+def require_set_attack(opened: Opened, method: Method) -> None:
+    """Raise InputError where a set without a radius meets an attack that only searches radii."""
+    if opened.request.input_set not in BALLS and method.entry.on_sets is None:
+        known = " or ".join(name for name, entry in ATTACKS.items() if entry.on_sets is not None)
+        raise InputError(
+            f"--method {method.name} searches radii, and --input-set {opened.request.input_set} has none; give {known}"
+        )

@@ -1,0 +1,115 @@
+"""`refcert finetune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refcert.app.commands.shared import (
+    Clip,
+    Json,
+    as_number,
+    as_path,
+    as_positive,
+    as_whole,
+    print_result,
+    progress_bars,
+)
+from refcert.app.errors import InputError
+
+
+def finetune(
+    data: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Trains: digits, mnist (their training images), or an .npz file."),
+    ],
+    radius: Annotated[float, typer.Option(parser=as_number, metavar="R", help="Radius to train and measure at.")],
+    out: Annotated[Path, typer.Option(parser=as_path, metavar="DIR", help="Folder for the run; not there yet.")],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A .safetensors or .onnx file, or shipped: digits_lstm, ..."),
+    ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:FUNCTION", help="A function that returns a torch.nn.Module; the file is run."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Train on adversarial inputs by: pgd, cw, fgsm, lbfgs or lp."),
+    ] = None,
+    certified: Annotated[
+        str | None, typer.Option(metavar="HOW", help="Train on bounds instead: interval or backsubstituted.")
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Measures: an .npz file; default: the test images of digits or mnist."),
+    ] = None,
+    structure: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Layers in order, if names leave it open.")
+    ] = None,
+    readout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the head reads: final, last_frame, mean, max or every.")
+    ] = None,
+    norm: Annotated[str, typer.Option(metavar="P", help="l_p norm: inf, 2, 1 or any p >= 1.")] = "inf",
+    clip: Clip = None,
+    rounds: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Rounds, each with a checkpoint.")] = 5,
+    epochs: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Epochs a round.")] = 20,
+    rate: Annotated[float, typer.Option(parser=as_number, metavar="X", help="Step length of Adam.")] = 1e-3,
+    batch: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Samples a step.")] = 64,
+    natural: Annotated[
+        float, typer.Option(parser=as_number, metavar="K", help="With --certified: weight of the plain loss, 0 to 1.")
+    ] = 0.5,
+    steps: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Steps of the attack trained on.")
+    ] = None,
+    restarts: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Restarts of the attack trained on.")
+    ] = None,
+    attacked: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Training samples attacked a round; all.")
+    ] = None,
+    attacks: Annotated[
+        str, typer.Option(metavar="NAMES", help="Attacks to measure with, before and after.")
+    ] = "pgd,cw,fgsm,lbfgs",
+    count: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Test samples to measure on; default: all.")
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(metavar="TYPE", help="Of the weights of --model: float64 or float32.")
+    ] = "float64",
+    seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network further for robustness, and measure it by all attacks before and after."""
+    from gpu_engine.errors import EngineError
+    from gpu_engine.training.recipe import Recipe
+    from refcert.app.finetuning.run import Job, run
+    from refcert.app.finetuning.table import print_finetune
+    from refcert.app.request import parse_clip, parse_norm
+
+    try:
+        recipe = Recipe(
+            method=method,
+            certified=certified,
+            radius=radius,
+            p=parse_norm(norm),
+            clip=None if clip is None else parse_clip(*clip),
+            rounds=rounds,
+            epochs=epochs,
+            rate=rate,
+            batch=batch,
+            seed=seed,
+            steps=steps,
+            restarts=restarts,
+            attacked=attacked,
+            natural=natural,
+        )
+        names = tuple(name.strip() for name in attacks.split(",") if name.strip())
+        job = Job(recipe, data, names, count, model, module, test, structure, readout, dtype)
+    except EngineError as error:
+        raise InputError(str(error)) from error
+    summary = run(job, out=out, resume=resume, progress=progress_bars())
+    print_result(lambda: summary, lambda console: print_finetune(console, summary), as_json=as_json)

@@ -1,0 +1,149 @@
+"""`refcert metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import (
+    Clip,
+    Device,
+    Dtype,
+    Frames,
+    Json,
+    Memory,
+    Target,
+    Tolerance,
+    as_number,
+    as_path,
+    as_positive,
+    as_whole,
+    print_result,
+    progress_bars,
+)
+
+
+def metrics(
+    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
+    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    methods: Annotated[
+        str, typer.Option(metavar="NAMES", help="Attacks, separated by commas; see `refcert attack`.")
+    ] = "pgd,cw",
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Radii for frequency, severity and robust accuracy, such as 0,0.05,0.1; default: round ones that fit.",
+        ),
+    ] = None,
+    structure: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
+    ] = None,
+    readout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
+    ] = None,
+    input_set: Annotated[
+        str, typer.Option(metavar="SET", help="frames or sequence, as for `refcert certify`.")
+    ] = "frames",
+    norm: Annotated[
+        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
+    ] = "inf",
+    frames: Frames = "all",
+    clip: Clip = None,
+    clip_bound: Annotated[
+        str, typer.Option(metavar="HOW", help="exact or simple, as for `refcert certify`.")
+    ] = "exact",
+    target: Target = "untargeted",
+    top_k: Annotated[
+        int | None, typer.Option(parser=as_whole, metavar="K", help="The label stays among the K largest outputs.")
+    ] = None,
+    spec: Annotated[
+        str | None, typer.Option(metavar="FILE", help="All rows C F(x) + d are positive: an .npz file with C and d.")
+    ] = None,
+    criterion: Annotated[
+        str, typer.Option(metavar="HOW", help="margins or per-class, as for `refcert certify`.")
+    ] = "margins",
+    relaxation: Annotated[
+        str, typer.Option(metavar="NAME", help="How planes are chosen, as for `refcert certify`.")
+    ] = "best",
+    steps: Annotated[
+        int | None, typer.Option(parser=as_whole, metavar="N", help="Steps of the attacks that have steps.")
+    ] = None,
+    restarts: Annotated[
+        int | None, typer.Option(parser=as_whole, metavar="N", help="Restarts of the attacks that have restarts.")
+    ] = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="Also the CLEVER-RNN score, an estimate without guarantee.")
+    ] = False,
+    score_samples: Annotated[
+        int, typer.Option(parser=as_positive, metavar="N", help="Points in each batch of the score.")
+    ] = 100,
+    score_batches: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Batches of the score.")] = 100,
+    resamples: Annotated[
+        int, typer.Option(parser=as_whole, metavar="N", help="Resamples of the bootstrap over samples.")
+    ] = 2000,
+    confidence: Annotated[
+        float, typer.Option(parser=as_number, metavar="L", help="Level of the confidence intervals.")
+    ] = 0.95,
+    dtype: Dtype = "float64",
+    device: Device = "cpu",
+    batch_size: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass.")] = 100,
+    memory: Memory = None,
+    tolerance: Tolerance = 1e-3,
+    seed: Annotated[
+        int, typer.Option(parser=as_whole, metavar="N", help="Decides every random start and every resample.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=as_path, metavar="DIR", help="Folder for JSON, page and model card; it must not exist yet."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Robustness of a model between certified radii and attacks: robust accuracy, frequency, severity, mean radius."""
+    from refcert.app.metrics.options import MetricsRequest, Scored, methods_of, resampling_of, thresholds_of
+    from refcert.app.metrics.run import run_metrics
+    from refcert.app.metrics.table import print_metrics
+
+    request = request_of(
+        search=True,
+        radius=None,
+        radius_db=None,
+        model=model,
+        data=data,
+        count=count,
+        input_set=input_set,
+        norm=norm,
+        frames=frames,
+        clip=clip,
+        clip_bound=clip_bound,
+        target=target,
+        top_k=top_k,
+        spec=spec,
+        criterion=criterion,
+        relaxation=relaxation,
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        memory=memory,
+        tolerance=tolerance,
+        seed=seed,
+        structure=structure,
+        readout=readout,
+    )
+    asked = MetricsRequest(
+        request,
+        methods_of(methods, steps, restarts),
+        thresholds_of(thresholds),
+        resampling_of(resamples, confidence, seed),
+        Scored(score_samples, score_batches) if score else None,
+    )
+    result = run_metrics(asked, out=out, progress=progress_bars())
+    print_result(lambda: result, lambda console: print_metrics(console, result, out), as_json=as_json)

@@ -1,0 +1,117 @@
+"""`refcert score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import (
+    Clip,
+    Device,
+    Frames,
+    Json,
+    Target,
+    as_number,
+    as_path,
+    as_whole,
+    print_result,
+    progress_bars,
+)
+
+
+def score(
+    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
+    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    structure: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
+    ] = None,
+    readout: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
+    ] = None,
+    input_set: Annotated[
+        str,
+        typer.Option(metavar="SET", help="frames (a ball for each frame) or sequence (one ball around all frames)."),
+    ] = "frames",
+    norm: Annotated[
+        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
+    ] = "inf",
+    frames: Frames = "all",
+    clip: Clip = None,
+    target: Target = "untargeted",
+    top_k: Annotated[
+        int | None,
+        typer.Option(parser=as_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Ask that all rows C F(x) + d are positive: an .npz file with C and d."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(parser=as_whole, metavar="N", help="Gradients in each batch, of which the largest counts.")
+    ] = 100,
+    batches: Annotated[
+        int, typer.Option(parser=as_whole, metavar="N", help="Batches: how many maxima each fit has.")
+    ] = 100,
+    ball_radius: Annotated[
+        float | None,
+        typer.Option(
+            parser=as_number,
+            metavar="R",
+            help="Radius of the ball that gradients are drawn from, and the largest score; default: for each sample, "
+            "where its margin's linear approximation reaches zero.",
+        ),
+    ] = None,
+    constants: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="frames (one Lipschitz constant a frame, then their sum; the paper's) or sum (one of the sum itself).",
+        ),
+    ] = "frames",
+    device: Device = "cpu",
+    batch_size: Annotated[
+        int, typer.Option(parser=as_whole, metavar="N", help="Samples at a time; results do not depend on it.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Decides which points are drawn.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=as_path, metavar="FILE", help="Where to keep the JSON; it must not exist yet."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate the robustness of every sample by CLEVER-RNN, from sampled gradients: no guarantee of any kind."""
+    from refcert.app.scoring import Scoring, run_score
+    from refcert.app.scoring_table import print_score
+
+    request = request_of(
+        search=True,
+        radius=None,
+        radius_db=None,
+        model=model,
+        data=data,
+        count=count,
+        norm=norm,
+        input_set=input_set,
+        frames=frames,
+        clip=clip,
+        target=target,
+        relaxation="best",  # not used: a score needs no planes
+        dtype="float64",
+        device=device,
+        batch_size=batch_size,
+        tolerance=1e-3,  # not used either
+        seed=seed,
+        structure=structure,
+        readout=readout,
+        top_k=top_k,
+        spec=spec,
+        memory=None,
+    )
+    result = run_score(Scoring(request, samples, batches, ball_radius, constants), out=out, progress=progress_bars())
+    print_result(lambda: result, lambda console: print_score(console, result), as_json=as_json)

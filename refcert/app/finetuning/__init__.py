@@ -1,0 +1,1 @@
+"""`refcert finetune`: training for robustness, with the metrics of all attacks before and after."""

@@ -1,0 +1,204 @@
+"""Both sides of every sample's sandwich, and scores beside them: certified radii, attacks, and the check between."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpu_engine.attacks.found import Smallest
+from gpu_engine.errors import EngineError, NumericalError
+from refcert.app import certify_run
+from refcert.app.attacked import ball_family, point_question
+from refcert.app.attacking.method import Method
+from refcert.app.attacking.records import list_name, listed
+from refcert.app.attacking.work import Part, attack_all
+from refcert.app.errors import InputError
+from refcert.app.metrics.estimates import ESTIMATE, LOWER, UPPER, Array
+from refcert.app.metrics.options import Scored
+from refcert.app.opening import Opened
+from refcert.app.progress import Progress
+from refcert.app.request import Request
+from refcert.app.sandwich.check import check_sandwich
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One estimator's radius of every sample, (samples,): infinity where it found none.
+
+    nature: LOWER, UPPER or ESTIMATE. withdrawn: finds that ball arithmetic took back, as the JSON names them.
+    ended: how many of its searches ended how, of an attack that says so.
+    """
+
+    name: str
+    nature: str
+    what: str
+    radii: Array
+    seconds: float
+    withdrawn: tuple[Row, ...] = ()
+    ended: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """rows: index, label, predicted, correct and certified radius of every sample; kept: those that have a question.
+
+    certified, attacks and score over the kept ones. failed: attacks that could not be carried out, with the reason.
+    questions: how many pairs of a certified radius and a find were held against each other.
+    """
+
+    rows: Sequence[Row]
+    kept: Sequence[int]
+    certified: Side
+    attacks: Sequence[Side]
+    score: Side | None
+    failed: Sequence[Row]
+    questions: int
+
+    def least_attack(self) -> Side:
+        """The least radius that any attack found; a misclassified sample has 0 also where none could be carried out."""
+        name = ", ".join(side.name for side in self.attacks) or "no attack"
+        radii = np.full(len(self.kept), math.inf)
+        for side in self.attacks:
+            radii = np.minimum(radii, side.radii)
+        radii[[not self.rows[k]["correct"] and self.rows[k]["certified"] == 0 for k in self.kept]] = 0.0
+        label = name if len(self.attacks) < 2 else f"least of {name}"
+        return Side(label, UPPER, "the least radius of the attacks", radii, sum(side.seconds for side in self.attacks))
+
+
+@dataclass
+class _Attacked:
+    radii: dict[int, float] = field(default_factory=dict)
+    withdrawn: list[Row] = field(default_factory=list)
+    seconds: float = 0.0
+    questions: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+
+
+def gather(
+    opened: Opened, methods: Sequence[Method], score: Scored | None, *, evidence: Path, progress: Progress
+) -> Sides:
+    """Certify, attack and check. Raises SoundnessFault, its evidence saved in the folder `evidence`.
+
+    An attack that does not fit the model, or whose numbers overflow, is named in `failed`; the others go on.
+    """
+    request = opened.request
+    summary = certify_run.run(
+        request, out=None, resume=False, audit=False, keep_planes=False, workers=None, progress=progress
+    )
+    found = summary["samples"]
+    rows = [{name: row[name] for name in ("index", "label", "predicted", "correct")} for row in found]
+    for row, source in zip(rows, found, strict=True):
+        row["certified"] = source["radius"]
+    kept = [k for k, row in enumerate(rows) if row["certified"] is not None]
+    if request.about_label is False:
+        # The user's own rows: the center decides, not the label.
+        for row, source in zip(rows, found, strict=True):
+            row["correct"] = source["margin"] is None or source["margin"] > 0
+    certified = Side(
+        f"certified ({request.relaxation})",
+        LOWER,
+        "largest radius at which the engine proved the question",
+        np.array([rows[k]["certified"] for k in kept], dtype=np.float64),
+        summary["seconds"],
+    )
+    sides, failed, questions = [], [], 0
+    for method in methods:
+        try:
+            parts = attack_all(opened, method, progress)
+        except (EngineError, NumericalError, InputError) as error:
+            failed.append({"name": method.name, "reason": str(error)})
+            continue
+        attacked = _checked(opened, method, parts, found, evidence)
+        questions += attacked.questions
+        sides.append(
+            Side(
+                method.name,
+                UPPER,
+                method.entry.summary,
+                np.array([attacked.radii[k] for k in kept]),
+                attacked.seconds,
+                tuple(attacked.withdrawn),
+                dict(attacked.ended),
+            )
+        )
+    scored = None if score is None else _scored(request, score, kept, progress)
+    return Sides(rows, kept, certified, sides, scored, failed, questions)
+
+
+def _checked(
+    opened: Opened, method: Method, parts: Sequence[Part], certified: Sequence[Row], evidence: Path
+) -> _Attacked:
+    request, result = opened.request, _Attacked()
+    for part in parts:
+        result.seconds += part.seconds
+        result.ended.update(part.status)
+        if not len(part.questions.sample):
+            continue
+        result.questions += len(part.questions.sample)
+        checked = check_sandwich(
+            point_question(opened.model, part.questions),
+            ball_family(request, part.samples, part.questions),
+            certified_of_questions(request, part, certified),
+            Smallest(part.x, part.margin, part.radius),
+            folder=evidence,
+            about=lambda k, part=part: _about(opened, method, part, k),  # type: ignore[misc]
+        )
+        for k, radius in zip(part.questions.sample.tolist(), checked.found.radius.tolist(), strict=True):
+            place = part.first + k
+            result.radii[place] = min(result.radii.get(place, math.inf), radius)
+        for k, judgement in checked.withdrawn.items():
+            result.withdrawn.append(_question_words(part, k) | {"reason": str(judgement.verdict)})
+    return result
+
+
+def certified_of_questions(request: Request, part: Part, rows: Sequence[Mapping[str, Any]]) -> Tensor:
+    """The certified radius of every question of a part, (questions,), from the records of all samples."""
+    asked, radii = part.questions.asked, []
+    seen: dict[int, int] = {}
+    for q, k in enumerate(asked.sample.tolist()):
+        row = rows[part.first + k]
+        place = seen.get(k, 0)
+        seen[k] = place + 1
+        if not listed(request):
+            radii.append(row["radius"])
+        else:
+            radii.append(row[list_name(request)][place if asked.frame is None else int(asked.frame[q])])
+    return torch.tensor(radii, dtype=torch.float64)
+
+
+def _question_words(part: Part, k: int) -> Row:
+    asked = part.questions.asked
+    return {
+        "sample": part.first + int(asked.sample[k]),
+        "frame": None if asked.frame is None else int(asked.frame[k]),
+        "target": None if asked.target is None else int(asked.target[k]),
+    }
+
+
+def _about(opened: Opened, method: Method, part: Part, k: int) -> Row:
+    decided = part.decided[int(part.questions.sample[k])]
+    return {"method": method.name, **_question_words(part, k), "decided": dict(decided), **opened.identity}
+
+
+def _scored(request: Request, score: Scored, kept: Sequence[int], progress: Progress) -> Side:
+    from refcert.app.scoring import Scoring, run_score
+
+    result = run_score(Scoring(request, score.samples, score.batches), out=None, progress=progress)
+    radii = np.array([result["samples"][k]["radius"] for k in kept], dtype=np.float64)
+    return Side(
+        str(result["estimator"]),
+        ESTIMATE,
+        "score from sampled gradients; an estimate, no guarantee",
+        radii,
+        float(result["seconds"]),
+    )

@@ -1,0 +1,59 @@
+"""The outcome of `refcert metrics` for people. Everything in it is in the JSON, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from refcert.app.attacking.table import question_words
+from refcert.app.metrics import words
+
+
+def print_metrics(console: Console, result: dict[str, Any], out: Path | None) -> None:
+    """The intervals with their confidence intervals and estimators, then what each estimator says by itself."""
+    level = f"{result['request']['confidence'] * 100:g} %"
+    console.print(result["model"]["description"], soft_wrap=True)
+    console.print(
+        f"{question_words(result['request'])}; data {result['data']['name']}, {result['data']['unit']}; "
+        f"{result['count']} samples, {result['correct']} classified correctly",
+        soft_wrap=True,
+    )
+    for side in result["estimators"]:
+        console.print(
+            f"{side['name']}: {side['what']} ({side['is']}); {side['found']} radii, {side['seconds']:.2f} s"
+            + "".join(f"; {number} {status}" for status, number in side.get("ended", {}).items()),
+            soft_wrap=True,
+        )
+    for failed in result["failed"]:
+        console.print(f"{failed['name']}: NOT CARRIED OUT: {failed['reason']}", soft_wrap=True)
+    table = Table("metric", "interval", f"{level} confidence", "lower end from", "upper end from", "note")
+    for row in result["metrics"]:
+        table.add_row(
+            words.name_of(row),
+            words.interval(row),
+            words.confidence(row),
+            *words.sources(row),
+            row["note"] or "",
+        )
+    console.print(table)
+    single = Table("metric", "estimator", "value", "is", f"{level} confidence")
+    for row in sorted(result["by_estimator"], key=lambda row: (row["metric"], row["threshold"] or 0.0)):
+        single.add_row(
+            words.name_of(row),
+            row["estimator"],
+            words.figure(row["metric"], row["value"]),
+            row["is"],
+            words.confidence(row),
+        )
+    console.print(single)
+    check = result["check"]
+    console.print(
+        f"{check['compared']} certified radii held against attacks: none reaches one"
+        + (f"; {len(check['withdrawn'])} finds were rounding and do not count" if check["withdrawn"] else ""),
+        soft_wrap=True,
+    )
+    if out is not None:
+        console.print(f"Saved: {out}", soft_wrap=True)

@@ -1,0 +1,76 @@
+"""How the metrics are said: names, figures of an interval, and the question, for tables, page and model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from typing import Any, Final
+
+from refcert.app.metrics.estimates import ACCURACY, FREQUENCY, MEAN, MEDIAN, SEVERITY
+
+NAMES: Final = {
+    ACCURACY: "robust accuracy",
+    FREQUENCY: "adversarial frequency",
+    SEVERITY: "adversarial severity",
+    MEAN: "mean pointwise robustness",
+    MEDIAN: "median pointwise robustness",
+}
+
+MEANINGS: Final = {
+    ACCURACY: "share of samples whose true radius is above the threshold",
+    FREQUENCY: "share of samples whose true radius is at most the threshold",
+    SEVERITY: "mean true radius of the samples that are at or below the threshold",
+    MEAN: "mean true radius of all samples; 0 of a misclassified one",
+    MEDIAN: "median true radius of all samples; 0 of a misclassified one",
+}
+
+SHARES: Final = (ACCURACY, FREQUENCY)
+_DIGITS: Final = 4
+_NONE: Final = "\N{EN DASH}"
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """'robust accuracy at 0.05'."""
+    name = NAMES[row["metric"]]
+    return name if row["threshold"] is None else f"{name} at {row['threshold']:g}"
+
+
+def figure(metric: str, value: float | None, *, up: bool | None = None) -> str:
+    """A figure of a metric; rounded up or down where it is an end of an interval, to nearest otherwise."""
+    if value is None:
+        return _NONE
+    if metric in SHARES:
+        return f"{_rounded(value * 100, up)} %"
+    return _rounded(value, up)
+
+
+def _rounded(value: float, up: bool | None) -> str:
+    if up is None:
+        return f"{value:.{_DIGITS}g}"
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    # What a product or a mean adds in the last places of a float is not worth a step of what is shown.
+    near = Context(prec=12).create_decimal_from_float(value)
+    return f"{Context(prec=_DIGITS, rounding=rounding).plus(near).normalize():f}"
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """'[12 %, 40 %]'; an end that is missing is a dash, infinity where there is no upper end."""
+    if row["low"] is None and row["high"] is None:
+        return "not defined"
+    high = "\N{INFINITY}" if row["high"] is None else figure(row["metric"], row["high"], up=True)
+    return f"[{figure(row['metric'], row['low'], up=False)}, {high}]"
+
+
+def sources(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the ends come from; short where each needs both sides."""
+    if row["low_from"] == row["high_from"]:
+        return "both sides", "both sides"
+    return row["low_from"], row["high_from"]
+
+
+def confidence(row: Mapping[str, Any]) -> str:
+    """'[10 %, 44 %]' or why there is none."""
+    found = row["confidence"]
+    if found["low"] is None and found["high"] is None:
+        return _NONE
+    return interval({"metric": row["metric"], "low": found["low"], "high": found["high"]})

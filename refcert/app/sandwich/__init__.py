@@ -1,0 +1,1 @@
+"""Certified radii and attacks side by side: never a certified radius that reaches a found attack."""

@@ -1,0 +1,80 @@
+"""The outcome of `refcert score` for people in a terminal. Everything in it is in the JSON, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from refcert.app.report import words
+from refcert.app.tables import SHOWN
+
+# Below this p-value the data speak against the fit.
+_POOR = 0.05
+
+
+def print_score(console: Console, result: dict[str, Any]) -> None:
+    """One row a sample, and the mean; above and below them that nothing here is guaranteed."""
+    request = result["request"]
+    console.print(result["model"]["description"], soft_wrap=True)
+    console.print(f"{_asked(request)}; data {result['data']['name']}, {result['data']['unit']}", soft_wrap=True)
+    console.print(f"{result['estimator']}: ESTIMATES WITHOUT GUARANTEE, neither bounds nor attacks", soft_wrap=True)
+    table = Table("sample", "label", "predicted", "score (estimate)", "sampled to", "fit", "KS p")
+    for row in result["samples"][:SHOWN]:
+        table.add_row(
+            str(row["index"]),
+            words.labels(row["label"]),
+            words.labels(row["predicted"]),
+            _radius(row),
+            _number(row["ball_radius"]),
+            row["status"] or "-",
+            _number(row["ks_pvalue"]),
+        )
+    console.print(table)
+    if len(result["samples"]) > SHOWN:
+        console.print(f"... and {len(result['samples']) - SHOWN} more (--json has all)")
+    console.print(_summary(result), soft_wrap=True)
+    console.print(
+        "the true radius can lie below a score and above it; refcert certify gives lower bounds, refcert attack upper "
+        "ones",
+        soft_wrap=True,
+    )
+
+
+def _summary(result: dict[str, Any]) -> str:
+    parts = [f"{result['correct']:,} of {words.plural(result['count'], 'sample')} correct"]
+    if result["mean_radius"] is not None:
+        mean, median = _number(result["mean_radius"]), _number(result["median_radius"])
+        parts.append(f"estimated radius: mean {mean}, median {median} (no guarantee)")
+    fits = ", ".join(f"{number:,} {name}" for name, number in result["fits"].items())
+    poor = sum(row["ks_pvalue"] is not None and row["ks_pvalue"] < _POOR for row in result["samples"])
+    parts.append(f"fits: {fits}; least p-value below {_POOR} for {words.plural(poor, 'sample')}")
+    parts.append(f"{result['seconds']:.2f} s")
+    return "; ".join(parts)
+
+
+def _asked(request: dict[str, Any]) -> str:
+    whole = "one l_{} ball around the sequence, frames {}" if request["input_set"] == "sequence" else ""
+    asked = (whole or "l_{} balls on frames {}").format(request["norm"], request["frames"])
+    if request["clip"] is not None:
+        asked += f", clip {request['clip'][0]:g} to {request['clip'][1]:g}"
+    if request["spec"] is not None:
+        asked += f", rows of {request['spec']}"
+    elif request["top_k"] is not None:
+        asked += f", label among the {request['top_k']} largest"
+    else:
+        asked += f", {request['target']}"
+    return f"{asked}; {request['batches']:,} batches of {request['samples']:,} gradients, seed {request['seed']}"
+
+
+def _radius(row: dict[str, Any]) -> str:
+    if row["radius"] is None:
+        return "-"
+    if not row["radius"]:
+        return f"0 ({row['status']})"
+    return _number(row["radius"]) + (" (cut at the ball)" if row["capped"] else "")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
