@@ -48,11 +48,11 @@ class Bisected(RadiusAttack):
 
     def smallest(self, question: Question, family: BallFamily, generator: torch.Generator) -> Smallest:
         """See `RadiusAttack.smallest`: radius 0 where the center is misclassified, infinity where nothing was found."""
-        largest = family.largest()
+        largest = family.reaches()
         zero = torch.zeros(len(family), dtype=torch.float64, device=family.center.device)
         x, low, high = family.center.clone(), zero.clone(), torch.full_like(zero, math.inf)
-        radius, stride = torch.full_like(zero, FIRST_SHARE * largest), torch.full_like(zero, FIRST_STRIDE)
-        active = (question.plain_margins(family.center) > 0) & (family.weight > 0).any(1)
+        radius, stride = FIRST_SHARE * largest, torch.full_like(zero, FIRST_STRIDE)
+        active = (question.center_margins(family.center) > 0) & (family.weight > 0).any(1)
         for attempt in range(MAX_ATTEMPTS):
             index = active.nonzero()[:, 0]
             if len(index) == 0:
@@ -75,7 +75,7 @@ class Bisected(RadiusAttack):
             low = torch.minimum(low, high)
             # Failures cost the most, so the upper end comes down in growing strides before the bracket is halved.
             within = torch.maximum(high * (1 - stride), low / 2 + high / 2)
-            above_low = torch.where(low > 0, 2 * low, FIRST_SHARE * largest).clamp(max=largest)
+            above_low = torch.minimum(torch.where(low > 0, 2 * low, FIRST_SHARE * largest), largest)
             radius = torch.where(torch.isinf(high), above_low, within)
             narrow = torch.isfinite(high) & (high - low <= self.tolerance * high)
             active = active & ~narrow & (low < largest)
@@ -86,10 +86,10 @@ def _on_rays(question: Question, family: BallFamily) -> Tensor:
     """The first input that breaks the specification among the corners of growing balls that the gradient at the center
     points to; the center where there is none."""
     _, slope = question.gradient(family.center)
-    radius, largest = torch.zeros_like(slope[:, 0, 0]), family.largest()
-    x, open_ = family.center, torch.ones_like(radius, dtype=torch.bool)
+    largest = family.reaches()
+    x, open_ = family.center, torch.ones_like(largest, dtype=torch.bool)
     for k in range(1 - int(math.log2(FIRST_SHARE))):
-        corner = geometry_of(family.at(radius + largest * FIRST_SHARE * 2.0**k)).corner(slope)
+        corner = geometry_of(family.at(largest * FIRST_SHARE * 2.0**k)).corner(slope)
         first = open_ & (question.plain_margins(corner) <= 0)
         x = torch.where(first[:, None, None], corner, x)
         open_ = open_ & ~first

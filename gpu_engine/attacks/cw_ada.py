@@ -80,7 +80,7 @@ class CWAda(RadiusAttack):
         moved = Perturbation(family, question.lengths)
         # Drawn for all samples alike, and whether needed or not: no sample's result depends on the others.
         stirs = [moved.random_direction(generator) for _ in range(1 + self.targets)]
-        index = ((question.plain_margins(family.center) > 0) & moved.movable).nonzero()[:, 0]
+        index = ((question.center_margins(family.center) > 0) & moved.movable).nonzero()[:, 0]
         x = family.center.clone()
         if len(index) > 0:
             search = _Search(question.select(index), family.select(index), self.steps)
@@ -95,7 +95,7 @@ class _Search:
 
     def __init__(self, question: Question, family: BallFamily, steps: int) -> None:
         self.question, self.family, self.steps = question, family, steps
-        self.moved, self.largest = Perturbation(family, question.lengths), family.largest()
+        self.moved, self.largest = Perturbation(family, question.lengths), family.reaches()
         self.best = family.center.clone()
         self.size = torch.full((len(family),), math.inf, dtype=torch.float64, device=family.center.device)
 

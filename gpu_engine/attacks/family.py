@@ -66,8 +66,13 @@ class BallFamily:
 
     def largest(self) -> float:
         """The radius beyond which nothing is tried; see `gpu_engine.inputs.largest_radius`."""
+        return float(self.reaches().max())
+
+    def reaches(self) -> Tensor:
+        """`largest` of every sample by itself, (batch,): what a sample is asked must not depend on the others."""
         center = self.center.flatten(1)[:, None] if self.shared else self.center
-        return largest_radius(center, self.p, self.clip)
+        radii = [largest_radius(one[None], self.p, self.clip) for one in center]
+        return torch.tensor(radii, dtype=torch.float64, device=self.center.device)
 
     def select(self, index: Tensor | slice) -> BallFamily:
         """The families of some of the samples; an index may name one more than once."""

@@ -31,6 +31,7 @@ class FGSM(SetAttack):
     ) -> Worst:
         """`generator` and `start` are not used."""
         center = inputs.center
-        margins, slope = question.gradient(center)
+        margins = question.center_margins(center)
+        _, slope = question.gradient(center)
         moved = worst_at(question, geometry_of(inputs).corner(slope))
         return Worst(center, margins).or_better(moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -65,12 +66,33 @@ class Smallest:
         )
 
 
-def smallest_at(question: Question, family: BallFamily, x: Tensor) -> Smallest:
-    """Inputs x as results: sizes and margins are computed afresh, and what breaks nothing becomes the center."""
+OUTWARD: Final = (2.0**-50, 2.0**-46, 2.0**-42, 2.0**-36)
+"""Shares by which an input on the border itself is moved on from the center until its margin is not positive."""
+
+
+def smallest_at(question: Question, family: BallFamily, x: Tensor, *, as_given: bool = False) -> Smallest:
+    """Inputs x as results: sizes and margins are computed afresh, and what breaks nothing becomes the center.
+
+    A margin of 0 in one batch can be a last place above 0 in another one, whose matrix products are summed in another
+    order: x is moved on by the shares of OUTWARD before it is given up; not where it is to be taken as_given, such as
+    on a grid.
+    """
+    at_center = question.center_margins(family.center)
+    broken_center = at_center <= 0
     margin, size = question.plain_margins(x), family.size(x)
     broken = (margin <= 0) & torch.isfinite(size)
-    at_center = question.plain_margins(family.center)
-    broken_center = at_center <= 0
+    for share in () if as_given else OUTWARD:
+        lost = ~broken & ~broken_center & (x != family.center).any(-1).any(-1)
+        if not bool(lost.any()):
+            break
+        further = x + share * (x - family.center)
+        if family.clip is not None:
+            further = further.clamp(*family.clip)
+        margin_there, size_there = question.plain_margins(further), family.size(further)
+        hit = lost & (margin_there <= 0) & torch.isfinite(size_there)
+        x = torch.where(hit[:, None, None], further, x)
+        margin, size = torch.where(hit, margin_there, margin), torch.where(hit, size_there, size)
+        broken = broken | hit
     takes_x = broken & ~broken_center
     radius = torch.where(takes_x, size, math.inf)
     return Smallest(

@@ -69,7 +69,7 @@ class LBFGS(RadiusAttack):
         """See `RadiusAttack.smallest`: radius 0 where the center is misclassified, infinity where nothing was found."""
         x = family.center.clone()
         movable = Perturbation(family, question.lengths).movable
-        for k in ((question.plain_margins(family.center) > 0) & movable).nonzero()[:, 0].tolist():
+        for k in ((question.center_margins(family.center) > 0) & movable).nonzero()[:, 0].tolist():
             one = slice(k, k + 1)
             x[one] = self._one(question.select(one), family.select(one))
         return smallest_at(question, family, x)
@@ -122,7 +122,9 @@ class _Descent:
 
     def first_price(self, value: float) -> float:
         """The price at which a perturbation of the largest radius costs what a loss of this value does."""
-        return max(value, 1.0) / (self.family.largest() ** 2 or 1.0)
+        largest = self.family.largest()
+        price = max(value, 1.0) / largest / largest  # the square itself can overflow
+        return price if 0 < price < math.inf else 1.0
 
     def succeeds(self, price: float) -> bool:
         """Does minimising at this price come across an input that breaks the specification?
@@ -151,6 +153,8 @@ class _Descent:
         with torch.enable_grad():
             x[self.place] = variables
             rows = self.question.rows(x)
+            if not bool(torch.isfinite(rows).all()):
+                raise NumericalError("the network's outputs overflow at an input that L-BFGS tried")
             loss = torch.nn.functional.softplus(goals(self.question, rows)[0, self.goal])
             cost = loss + price * ((variables - self.center) / self.weight).square().sum()
             (slope,) = torch.autograd.grad(cost, variables)

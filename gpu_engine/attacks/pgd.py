@@ -70,6 +70,7 @@ class PGD(SetAttack):
     ) -> Worst:
         """See `SetAttack.worst`. Never worse than the center, or `start`; without `start`, never worse than FGSM."""
         center, geometry = inputs.center, geometry_of(inputs)
+        at_center = Worst(center, question.center_margins(center))
         begin = center if start is None else geometry.inside(start)
         points = [begin]
         for _ in range(self.restarts - 1):
@@ -84,7 +85,6 @@ class PGD(SetAttack):
             run.move(first=k == 1)
             if k in checkpoints:
                 run.check(k)
-        at_center = Worst(center, question.plain_margins(center))
         return at_center.or_better(worst_at(question, run.found_x))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,8 @@ class Question:
     """Does C F(x) + d hold? An input breaks it where its margin is not positive (lemma `readings`).
 
     specification: rows for every sample of the batch; lengths (batch,): how many frames count, None for all. The plain
-    forward pass in float64 decides; nothing here is a bound.
+    forward pass in float64 decides; nothing here is a bound. Where it overflows nothing is decided: all rows of that
+    sample are infinite, so that the input breaks nothing and the others go on.
     """
 
     model: RecurrentClassifier
@@ -29,18 +31,23 @@ class Question:
         return len(self.specification)
 
     def rows(self, x: Tensor) -> Tensor:
-        """C F(x) + d, x (batch, time, input) -> (batch, spec); differentiable in x."""
+        """C F(x) + d, x (batch, time, input) -> (batch, spec); differentiable in x.
+
+        Infinity in all rows of a sample where one of its rows, or an output that it reads, is not finite.
+        """
         if len(x) != len(self):
             raise SpecificationError(f"there are {len(x)} inputs and rows for {len(self)}; give rows for every input")
         if self.lengths is None:
             outputs = forward.logits(self.model, x)
         else:
-            # Answers behind a sequence's end do not exist; no row asks about them.
-            outputs = torch.nan_to_num(forward.logits_ragged(self.model, x, self.lengths))
+            outputs = forward.logits_ragged(self.model, x, self.lengths)
+            if self.model.readout == "every":
+                # Answers behind a sequence's end do not exist; no row asks about them.
+                behind = torch.arange(x.shape[1], device=x.device) >= self.lengths.to(x.device)[:, None]
+                outputs = torch.where(behind[:, :, None], 0.0, outputs)
         found = (self.specification.C @ outputs.flatten(1)[:, :, None])[:, :, 0] + self.specification.d
-        if not bool(torch.isfinite(found).all()):
-            raise NumericalError("the network's outputs overflow at an input that an attack tried; nothing is claimed")
-        return found
+        decided = torch.isfinite(found).all(1, keepdim=True)
+        return found if bool(decided.all()) else torch.where(decided, found, math.inf)
 
     def margins(self, x: Tensor) -> Tensor:
         """One margin a sample, (batch,): the specification is broken at x where it is not positive."""
@@ -50,6 +57,17 @@ class Question:
         """`margins` without a gradient."""
         with torch.no_grad():
             return self.margins(x)
+
+    def center_margins(self, center: Tensor) -> Tensor:
+        """`plain_margins` of the samples themselves. Raises NumericalError with the first sample that overflows."""
+        found = self.plain_margins(center)
+        lost = torch.isposinf(found).nonzero()[:, 0]
+        if len(lost):
+            raise NumericalError(
+                f"the network's outputs overflow at sample {int(lost[0])} itself; nothing can be asked about it. Scale "
+                "its values, or leave it out"
+            )
+        return found
 
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Margins (batch,) and their gradients (batch, time, input) at x."""

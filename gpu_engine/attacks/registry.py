@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from gpu_engine.attacks.base import RadiusAttack, SetAttack
 from gpu_engine.errors import SpecificationError
 
-Builder = Callable[[int | None, int | None], RadiusAttack]
-"""(steps, restarts) -> attack; None is the attack's own default."""
+Builder = Callable[..., RadiusAttack]
+"""(steps, restarts) -> attack; None is the attack's own default. Where `options` names more, they go by keyword."""
 SetBuilder = Callable[[int | None, int | None], SetAttack]
 
 
@@ -19,7 +19,8 @@ class Entry:
 
     name: as users write it. summary: one line for people. builder: the attack as a search for the smallest
     perturbation. on_sets: the attack as a search of fixed input sets, None where it has none. uses_restarts,
-    uses_steps: whether these two numbers mean anything to it; it refuses them where they do not.
+    uses_steps: whether these two numbers mean anything to it; it refuses them where they do not. options: further
+    keywords of its builder.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Entry:
     on_sets: SetBuilder | None = None
     uses_steps: bool = True
     uses_restarts: bool = True
+    options: tuple[str, ...] = ()
 
     @property
     def has_set_attack(self) -> bool:
@@ -80,11 +82,13 @@ def _lbfgs(steps: int | None, restarts: int | None) -> RadiusAttack:
     return LBFGS() if steps is None else LBFGS(steps=steps)
 
 
-def _lp(steps: int | None, restarts: int | None) -> RadiusAttack:
-    from gpu_engine.attacks.lp.search import LPSearch
+def _lp(
+    steps: int | None, restarts: int | None, *, grid: int | None = None, seconds: float | None = None
+) -> RadiusAttack:
+    from gpu_engine.attacks.lp.search import STEPS, LPSearch
 
     _refuse("lp", restarts=restarts)
-    return LPSearch() if steps is None else LPSearch(steps=steps)
+    return LPSearch(STEPS if steps is None else steps, seconds=seconds, grid=grid)
 
 
 _ENTRIES = (
@@ -99,7 +103,13 @@ _ENTRIES = (
         uses_restarts=False,
     ),
     Entry("lbfgs", "box-constrained L-BFGS of Szegedy et al.", _lbfgs, uses_restarts=False),
-    Entry("lp", "linear programs on linear regions (ReLU networks only)", _lp, uses_restarts=False),
+    Entry(
+        "lp",
+        "linear programs on linear regions (ReLU networks only)",
+        _lp,
+        uses_restarts=False,
+        options=("grid", "seconds"),
+    ),
 )
 
 ATTACKS: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}

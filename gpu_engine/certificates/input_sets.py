@@ -20,7 +20,8 @@ def input_section(inputs: InputSet, sample: int) -> Section:
     """The body's `inputs` and its tensors. Raises CertificateError for more frames than the format allows."""
     if inputs.time > MAX_FRAMES:
         raise CertificateError(f"the sequence has {inputs.time} frames; a certificate may have {MAX_FRAMES}")
-    return SECTIONS[type(inputs)](inputs, sample)
+    section = next(SECTIONS[kind] for kind in type(inputs).__mro__ if kind in SECTIONS)
+    return section(inputs, sample)
 
 
 def _frame_balls(balls: FrameBalls, sample: int) -> Section:

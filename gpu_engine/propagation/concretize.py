@@ -32,7 +32,8 @@ PREPARE: Final[Mapping[type, Callable[[Any, torch.dtype], PreparedInput]]] = {
 
 def prepare(inputs: InputSet, dtype: torch.dtype) -> PreparedInput:
     """Round the input set outward into the engine's dtype. Raises SpecificationError for what is no input set."""
-    rule = PREPARE.get(type(inputs))
+    # a subclass, which may add a repr or a name, is the set that it derives from
+    rule = next((PREPARE[kind] for kind in type(inputs).__mro__ if kind in PREPARE), None)
     if rule is None:
         known = ", ".join(kind.__name__ for kind in PREPARE)
         raise SpecificationError(f"{type(inputs).__name__} is not an input set; known: {known}")

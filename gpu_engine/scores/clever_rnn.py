@@ -108,7 +108,7 @@ def clever_rnn(
     _check(question, family, samples, batches, ball, constants)
     seed = int(torch.randint(_LARGEST_SEED, (), generator=generator, device=generator.device))
     question = margin_rows(question)
-    margin = question.plain_margins(family.center)
+    margin = question.center_margins(family.center)
     count = len(family)
     radius, reach = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
     row, capped = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.bool)

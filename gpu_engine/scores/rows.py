@@ -49,8 +49,10 @@ def row_norms(question: Question, x: Tensor, norms: Callable[[Tensor], Tensor]) 
         last = rows.shape[1] - 1
         found = [norms(torch.autograd.grad(rows[:, k].sum(), x, retain_graph=k < last)[0]) for k in range(last + 1)]
     result = torch.stack(found, 1)
-    if not bool(torch.isfinite(result).all()):
-        raise NumericalError("the network's gradient overflows at an input that a score tried; nothing is estimated")
+    if not bool(torch.isfinite(result).all() and torch.isfinite(rows).all()):
+        raise NumericalError(
+            "the network or its gradient overflows at an input that a score tried; nothing is estimated"
+        )
     return rows.detach(), result
 
 

@@ -1,15 +1,17 @@
-"""Rounds of training for robustness: on adversarial inputs found anew each round, or on bounds.
+"""Rounds of training for robustness: on adversarial inputs found anew, or on bounds.
 
 Method card
     Claim      none; the trained network is measured and certified like any other.
     Source     adversarial rounds: Bastani et al. (2016), "Measuring neural net robustness with constraints", section
-               5: adversarial inputs found by an algorithm are added to the training set, training goes on at a reduced
-               rate, and all is repeated. Bounds: Gowal et al. (2018): the radius grows from zero, plain and worst-case
-               cross entropy are mixed.
+               5: an algorithm looks for adversarial inputs of the training set, training goes on with them at a
+               reduced rate, and all is repeated. Attacks on sets: Madry et al. (2018): the worst input found of every
+               sample, misclassified or not. Bounds: Gowal et al. (2018): the radius grows from zero. In both cases the
+               loss mixes the cross entropy at the samples with that of the worst inputs or logits.
     Idea       between rounds a run is nothing but its `State`: tensors and two numbers. A run continued from a state
                takes the same steps as one that was never interrupted.
-    Departure  an attack that searches the smallest perturbation gives its input only where that lies within the
-               radius; samples without an adversarial input are in a round once, as they are.
+    Departure  attacks on sets search anew at the head of each epoch, not for each batch. Attacks that search the
+               smallest perturbation are slower and search at the head of each round; a perturbation beyond the radius
+               is shortened to it, and a sample without an adversarial input stands for itself.
     Stops      NumericalError where a loss, a gradient or a weight is not finite; the last round's state stays good.
 """
 
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gpu_engine.attacks.family import BallFamily
+from gpu_engine.attacks.geometry.registry import geometry_of
 from gpu_engine.attacks.question import Question
 from gpu_engine.attacks.registry import attack_entry
 from gpu_engine.errors import ModelError, NumericalError
@@ -47,16 +50,27 @@ class State:
 
 @dataclass(frozen=True)
 class Round:
-    """What happened in a round: mean losses of its last epoch (worst: None without bounds), adversarial inputs found.
+    """What happened in a round: mean losses of its last epoch; radius: that of the loss at its end.
 
-    adversarial: None with bounds.
+    worst: on adversarial inputs, or by bounds. attacked, broken: how many inputs of the last search there were, and how
+    many of them are misclassified within the radius; None with bounds.
     """
 
     number: int
+    radius: float
     loss: float
     plain: float
-    worst: float | None
-    adversarial: int | None
+    worst: float
+    attacked: int | None
+    broken: int | None
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """One input for each attacked sample; broken: how many an attack misclassified within the radius."""
+
+    data: Labelled
+    broken: int
 
 
 class Trainer:
@@ -83,19 +97,19 @@ class Trainer:
 
     def round(self, tick: Callable[[int], None] | None = None) -> Round:
         """One round. Raises NumericalError where numbers overflow; `restore` puts the weights back."""
-        recipe, data, found = self.recipe, self.data, None
-        if recipe.method is not None:
-            adversarial = self._adversarial()
-            found = 0 if adversarial is None else len(adversarial)
-            data = data if adversarial is None else data.joined(adversarial)
+        recipe, found = self.recipe, None
         losses = torch.zeros(3, dtype=torch.float64)
         for epoch in range(recipe.epochs):
-            losses = self._epoch(data, epoch)
+            if recipe.method is not None and (found is None or attack_entry(recipe.method).has_set_attack):
+                found = self._adversarial()
+            losses = self._epoch(None if found is None else found.data, epoch)
             if tick is not None:
                 tick(1)
         self.rounds += 1
+        radius = recipe.radius_at(self.rounds / recipe.rounds)
+        attacked, broken = (None, None) if found is None else (len(found.data), found.broken)
         loss, plain, worst = (float(value) for value in losses)
-        return Round(self.rounds, loss, plain, worst if recipe.certified is not None else None, found)
+        return Round(self.rounds, radius, loss, plain, worst, attacked, broken)
 
     def state(self) -> State:
         """A copy of everything that the next round depends on."""
@@ -123,23 +137,30 @@ class Trainer:
         self.generator.set_state(tensors["generator"])
         self.rounds = state.rounds
 
-    def _epoch(self, data: Labelled, epoch: int) -> Tensor:
-        """One pass over the data; mean loss, plain loss and worst-case loss."""
-        recipe = self.recipe
+    def _epoch(self, adversarial: Labelled | None, epoch: int) -> Tensor:
+        """One pass over the data, with as many adversarial inputs; mean loss, plain loss and worst-case loss."""
+        recipe, data = self.recipe, self.data
         order = torch.randperm(len(data), generator=self.generator)
         batches = torch.split(order, recipe.batch)
+        others = None if adversarial is None else torch.randperm(len(adversarial), generator=self.generator)
         sums = torch.zeros(3, dtype=torch.float64)
         for k, index in enumerate(batches):
             share = (self.rounds + (epoch + k / len(batches)) / recipe.epochs) / recipe.rounds
-            sums += self._step(data.select(index), share, epoch) * len(index)
+            beside = None
+            if adversarial is not None and others is not None:
+                turns = torch.arange(k * recipe.batch, k * recipe.batch + len(index)) % len(others)
+                beside = adversarial.select(others[turns])
+            sums += self._step(data.select(index), beside, share, epoch) * len(index)
         return sums / len(data)
 
-    def _step(self, batch: Labelled, share: float, epoch: int) -> Tensor:
+    def _step(self, batch: Labelled, adversarial: Labelled | None, share: float, epoch: int) -> Tensor:
         recipe, dtype = self.recipe, self.network.dtype
         model = self.network.classifier()
         plain = plain_loss(model, batch, dtype)
         worst, weight = torch.zeros_like(plain), 1.0
-        if recipe.certified is not None and (radius := recipe.radius_at(share)) > 0:
+        if adversarial is not None:
+            weight, worst = recipe.natural, plain_loss(model, adversarial, dtype)
+        elif recipe.certified is not None and (radius := recipe.radius_at(share)) > 0:
             weight = recipe.natural_at(share)
             worst = worst_loss(model, batch, recipe.certified, radius, recipe.p, recipe.clip, dtype)
         loss = weight * plain + (1 - weight) * worst
@@ -161,42 +182,40 @@ class Trainer:
             )
         return torch.stack((loss, plain, worst)).detach().to(torch.float64)
 
-    def _adversarial(self) -> Labelled | None:
-        """Adversarial inputs of the network as it is, with the labels of the samples that they come from."""
+    def _adversarial(self) -> Adversarial:
+        """An input for each sample, or for as many as the recipe says, against the network as it is."""
         count = self.recipe.attacked or len(self.data)
         chosen = torch.randperm(len(self.data), generator=self.generator)[:count].sort().values
-        found = [
-            part
+        parts = [
+            adversarial_inputs(self.network.frozen(), self.data.select(index), self.recipe, self.generator)
             for index in torch.split(chosen, CHUNK)
-            if (part := adversarial_inputs(self.network.frozen(), self.data.select(index), self.recipe, self.generator))
         ]
-        if not found:
-            return None
-        joined = found[0]
-        for part in found[1:]:
-            joined = joined.joined(part)
-        return joined
+        data = parts[0].data
+        for part in parts[1:]:
+            data = data.joined(part.data)
+        return Adversarial(data, sum(part.broken for part in parts))
 
 
 def adversarial_inputs(
     model: RecurrentClassifier, data: Labelled, recipe: Recipe, generator: torch.Generator
-) -> Labelled | None:
-    """Misclassified inputs that the recipe's attack finds within its radius, other than the samples; None for none."""
+) -> Adversarial:
+    """For each sample the worst input that the recipe's attack finds within its last radius, see the method card."""
     assert recipe.method is not None
     entry, question = attack_entry(recipe.method), question_of(model, data)
     family = family_of(data, recipe.p, recipe.clip)
+    radius = torch.full((len(data),), recipe.radius_at(1.0), dtype=torch.float64)
+    balls = family.at(radius)
     if entry.on_sets is not None:
-        balls = family.at(torch.full((len(data),), recipe.radius, dtype=torch.float64))
         worst = entry.on_sets(recipe.steps, recipe.restarts).worst(question, balls, generator)
         x, broken = worst.x, worst.found
     else:
         smallest = entry.builder(recipe.steps, recipe.restarts).smallest(question, family, generator)
-        x, broken = smallest.x, smallest.radius <= recipe.radius
-    index = (broken & (x != family.center).flatten(1).any(1)).nonzero()[:, 0]
-    if len(index) == 0:
-        return None
-    lengths = None if data.lengths is None else data.lengths[index]
-    return Labelled(x[index].to(data.x.dtype), data.labels[index], lengths)
+        found = torch.isfinite(smallest.radius)
+        share = torch.where(found & (smallest.radius > radius), radius / smallest.radius, 1.0)[:, None, None]
+        shorter = family.center + share * (smallest.x - family.center)
+        x = torch.where(found[:, None, None], geometry_of(balls).inside(shorter), family.center)
+        broken = smallest.radius <= radius
+    return Adversarial(Labelled(x.to(data.x.dtype), data.labels, data.lengths), int(broken.sum()))
 
 
 def question_of(model: RecurrentClassifier, data: Labelled) -> Question:

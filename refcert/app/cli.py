@@ -16,6 +16,7 @@ import typer
 
 from refcert.app.commands.attack import AttackCommand, attack
 from refcert.app.commands.audit import audit
+from refcert.app.commands.baseline import baseline
 from refcert.app.commands.certify import CertifyCommand, certify
 from refcert.app.commands.check import check
 from refcert.app.commands.compare import compare
@@ -44,7 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     epilog=(
-        "Exit codes: 0 done, all proved; 1 a plane is REFUTED, a certificate INVALID, or a lemma failed; 2 bad input; "
+        "Exit codes: 0 done, all proved; 1 a plane is REFUTED, a certificate INVALID, a lemma failed, or something is worse than its baseline; 2 bad input; "
         "3 a plane is UNDECIDED or was not audited, or a certificate is HOLEY; 4 output could not be written; "
         "5 numbers overflow; 70 a fault of refcert itself; 130 interrupted."
     ),
@@ -79,6 +80,7 @@ app.command(cls=AttackCommand)(attack)
 app.command()(score)
 app.command()(metrics)
 app.command()(finetune)
+app.add_typer(baseline)
 app.command()(compare)
 app.command()(tightness)
 
@@ -125,6 +127,8 @@ _INTERRUPTED = 130
 
 def _interrupted(words: list[str]) -> str:
     """What becomes of a command's work after Ctrl-C."""
+    if words[:1] in (["attack"], ["score"], ["metrics"]):
+        return "interrupted; nothing is kept and nothing was left in --out. A smaller --count ends sooner"
     if any(word.partition("=")[0] == "--out" for word in words):
         return "interrupted; what is finished stays in --out, and --resume continues it"
     if words[:1] in (["audit"], ["certify"]):

@@ -35,8 +35,8 @@ EMBEDDING_UNIT: Final = "unit of the model's embedding"
 _DIGITS_TRAINING: Final = 1437
 _DIGITS_MAXIMUM: Final = 16.0
 _MNIST_FOLDER: Final = Path("data/mnist")
-_MNIST_IMAGES: Final = "t10k-images-idx3-ubyte.gz"
-_MNIST_LABELS: Final = "t10k-labels-idx1-ubyte.gz"
+_MNIST_IMAGES: Final = "{part}-images-idx3-ubyte.gz"
+_MNIST_LABELS: Final = "{part}-labels-idx1-ubyte.gz"
 _MNIST_MAXIMUM: Final = 255.0
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049
 
@@ -103,6 +103,14 @@ def digits_training_part() -> Sequences:
     return _sequences("digits (training part)", arrays, None, PIXEL_UNIT)
 
 
+def mnist_training_part(input_size: int, classes: int) -> Sequences:
+    """The 60 000 training images of MNIST, beside the test images that are `mnist`. Raises InputError."""
+    images, labels = _mnist("train")
+    x = _rows("mnist", images, input_size)
+    check_labels("mnist (training part)", labels, classes)
+    return _sequences("mnist (training part)", Arrays(x, labels, None, {}), None, PIXEL_UNIT)
+
+
 def _known(source: str, wanted: Wanted) -> Arrays:
     """A known data set; it has one label a sequence and nothing but frames."""
     if wanted.input_set in STORED_SETS:
@@ -119,7 +127,7 @@ def _known(source: str, wanted: Wanted) -> Arrays:
         images, targets = _digits()
         images, labels = images[_DIGITS_TRAINING:], targets[_DIGITS_TRAINING:]
     else:
-        images, labels = _mnist()
+        images, labels = _mnist("t10k")
     x = _rows(source, images, wanted.input_size)
     check_labels(source, labels, wanted.classes)
     return Arrays(x, labels, None, {})
@@ -176,17 +184,18 @@ def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 # MNIST's original files
 
 
-def _mnist() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Test images (count, 28, 28) in [0, 1] and labels (count,)."""
+def _mnist(part: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Images (count, 28, 28) in [0, 1] and labels (count,) of the files of a part, `train` or `t10k`."""
+    image_file, label_file = _MNIST_IMAGES.format(part=part), _MNIST_LABELS.format(part=part)
     root = os.environ.get(DATA_VARIABLE)
     if not root:
         raise InputError(
             f"mnist: the variable {DATA_VARIABLE} is not set; set it to the folder that holds "
-            f"{_MNIST_FOLDER / _MNIST_IMAGES} and {_MNIST_FOLDER / _MNIST_LABELS}"
+            f"{_MNIST_FOLDER / image_file} and {_MNIST_FOLDER / label_file}"
         )
     folder = Path(root) / _MNIST_FOLDER
-    images = _idx(folder / _MNIST_IMAGES, _IDX_IMAGES, ndim=3)
-    labels = _idx(folder / _MNIST_LABELS, _IDX_LABELS, ndim=1)
+    images = _idx(folder / image_file, _IDX_IMAGES, ndim=3)
+    labels = _idx(folder / label_file, _IDX_LABELS, ndim=1)
     if images.shape[1:] != (28, 28) or len(images) != len(labels) or not len(images):
         raise InputError(
             f"mnist: {folder} has images of shape {images.shape} and labels of shape {labels.shape}; "

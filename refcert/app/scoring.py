@@ -20,9 +20,10 @@ from refcert.app.opening import Opened, open_request
 from refcert.app.progress import Progress
 from refcert.app.questions import ask, enumerate_questions
 from refcert.app.request import Request
+from refcert.app.rescue import Rescue, rescued
 from refcert.app.samples import Samples
 from refcert.app.scoring_records import score_records
-from refcert.app.storage import json_bytes, write_file
+from refcert.app.storage import json_bytes, output_errors, write_file
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,22 @@ class Scoring:
         }
 
 
-def run_score(scoring: Scoring, *, out: Path | None, progress: Progress) -> dict[str, Any]:
+def run_score(
+    scoring: Scoring, *, out: Path | None, progress: Progress, rescue: Rescue | None = None
+) -> dict[str, Any]:
     """The scores as `--json` prints them. out: a file that gets the same object.
 
-    Raises InputError or EngineError on bad input, OutputError when writing fails.
+    Raises InputError or EngineError on bad input, OutputError when writing fails: before the work where the place takes
+    no file, after it once `rescue` has shown the scores.
     """
     if out is not None:
         runs.check_free(out)
         if not out.absolute().parent.is_dir():
             raise OutputError(f"cannot write {out}: {out.parent} is not a folder; make it or choose another place")
+        with output_errors(out):
+            probe = out.with_name(out.name + ".partial")
+            probe.touch()
+            probe.unlink()
     request = scoring.request
     opened = open_request(request)
     began = time.perf_counter()
@@ -94,7 +102,8 @@ def run_score(scoring: Scoring, *, out: Path | None, progress: Progress) -> dict
     }
     result |= opened.identity | {"request": scoring.to_json(), "samples": rows}
     if out is not None:
-        write_file(out, json_bytes(result))
+        with rescued(result, rescue):
+            write_file(out, json_bytes(result))
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from refcert.app.tables import SHOWN
 _POOR = 0.05
 
 
-def print_score(console: Console, result: dict[str, Any]) -> None:
+def print_score(console: Console, result: dict[str, Any], out: Path | None) -> None:
     """One row a sample, and the mean; above and below them that nothing here is guaranteed."""
     request = result["request"]
     console.print(result["model"]["description"], soft_wrap=True)
@@ -36,10 +37,12 @@ def print_score(console: Console, result: dict[str, Any]) -> None:
         console.print(f"... and {len(result['samples']) - SHOWN} more (--json has all)")
     console.print(_summary(result), soft_wrap=True)
     console.print(
-        "the true radius can lie below a score and above it; refcert certify gives lower bounds, refcert attack upper "
-        "ones",
+        "The true radius can lie below a score and above it; refcert certify gives lower bounds, refcert attack upper "
+        "ones.",
         soft_wrap=True,
     )
+    if out is not None:
+        console.print(f"Saved: {out}", soft_wrap=True)
 
 
 def _summary(result: dict[str, Any]) -> str:

@@ -8,14 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from refcert.app.commands.attack import AttackCommand, attack
-from refcert.app.commands.metrics import metrics
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.command("attack", cls=AttackCommand)(attack)
-app.command("metrics")(metrics)
+from refcert.app.cli import app
 
 
 def call(*arguments: object) -> str:

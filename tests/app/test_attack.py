@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,16 @@ from safetensors.torch import load_file, save_file
 from gpu_engine.attacks.registry import ATTACKS
 from gpu_engine.errors import EngineError, NumericalError
 from gpu_engine.loading import load_model
-from refcert.app.errors import InputError
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
+from gpu_engine.saving import save_model
+from refcert.app import cli
+from refcert.app.errors import ExitCode, InputError
 from tests.app.attack_commands import call, call_json, on
 from tests.app.commands import CLASSES, TIME, data_values, refcert, write_data, write_model
 from tests.app.tiny_runs import Tiny
 
 ROW = {"index", "label", "predicted", "correct", "found", "radius", "adversarial_class", "margin"}
+LP = {"status", "programs"}
 TOP = {
     *("method", "attack", "meaning", "count", "correct", "found", "not_found", "without_question", "mean_radius"),
     *("median_radius", "seconds", "model", "request", "data", "versions", "machine", "started", "samples"),
@@ -205,22 +211,79 @@ def test_lp_search_says_how_it_ended(tmp_path):
     case = Tiny(tmp_path, "rnn_relu")
     given = ("--model", case.model, "--data", tmp_path / "d.npz")
     result = call_json("attack", *given, "--method", "lp")
-    assert set(result["samples"][0]) == ROW | {"status"}
+    assert set(result["samples"][0]) == ROW | LP
     assert {row["status"] == "found" for row in result["samples"] if row["found"]} == {True}
     assert result["found"] > 0
     with pytest.raises((EngineError, InputError), match="norms inf and 1"):
         call_json("attack", *given, "--method", "lp", "--norm", "2")
 
 
+@pytest.fixture
+def relu(tmp_path):
+    case = Tiny(tmp_path, "rnn_relu")
+    return ("--model", case.model, "--data", tmp_path / "d.npz", "--method", "lp")
+
+
+def test_lp_search_rounds_to_whole_levels_where_asked(relu, tmp_path):
+    out = tmp_path / "out"
+    result = call_json("attack", *relu, "--grid", 10, "--out", out)
+    assert result["attack"]["grid"] == 10
+    saved = np.load(out / "adversarial.npz")
+    rounded = 0
+    for k, row in enumerate(result["samples"]):
+        assert set(row) == ROW | LP | {"grid_radius"}
+        if row["grid_radius"] is None:
+            assert math.isinf(saved["grid_radius"][k])
+            continue
+        assert row["grid_radius"] == saved["grid_radius"][k] >= row["radius"]
+        x = saved["grid_adversarial"][k]
+        moved = x != saved["x"][k]
+        assert x[moved] * 10 == pytest.approx(np.rint(x[moved] * 10), abs=1e-9)
+        rounded += bool(moved.any())
+    whole = [row["grid_radius"] for row in result["samples"] if row["correct"] and row["grid_radius"] is not None]
+    assert result["found_on_grid"] == len(whole)
+    assert result["mean_grid_radius"] == pytest.approx(np.mean(whole))
+    assert rounded > 0
+    assert "in steps of 1/10" in call("attack", *relu, "--grid", 10)
+
+
+def test_a_time_limit_that_ends_the_search_is_named(relu):
+    result = call_json("attack", *relu, "--time-limit", 1e-9, "--steps", 0)
+    assert result["attack"]["time_limit"] == 1e-9
+    for row in result["samples"]:
+        assert (row["status"], row["radius"], row["found"]) == ("time limit", None, False)
+        assert row["programs"]["time limit"] > 0
+    assert "time limit" in call("attack", *relu, "--time-limit", 1e-9, "--steps", 0)
+
+
+def test_lp_search_at_a_fixed_radius_says_how_it_ended(relu):
+    searched = call_json("attack", *relu)["samples"]
+    radius = max(row["radius"] for row in searched if row["found"]) * 0.99
+    for row, known in zip(call_json("attack", *relu, "--radius", radius)["samples"], searched, strict=True):
+        assert row["broken"] == (known["found"] and known["radius"] <= radius)
+        if known["found"]:
+            assert row["status"] == ("found" if row["broken"] else "found beyond the radius")
+
+
+def test_without_a_question_there_is_no_end_of_a_search(relu):
+    label = call_json("attack", *relu)["samples"][0]["label"]
+    row = call_json("attack", *relu, "--target", label)["samples"][0]
+    assert set(row) == ROW | LP
+    assert row["found"] is row["status"] is row["programs"] is None
+    assert "no question" in call("attack", *relu, "--target", label)
+
+
 def test_the_table_shows_what_the_json_says(tiny, tmp_path):
     text = call("attack", *on(tiny, *FEW, "--out", tmp_path / "out"))
     result = attack(tiny)
     assert "0 (misclassified)" in text
+    assert "6 of 7 classified correctly, the others have radius 0; " in text
     assert f"found for {result['found']}, none for {result['not_found']}" in text
     assert "proves nothing" in text
     for row in result["samples"]:
         if row["radius"]:
-            assert f"{row['radius']:.5g}" in text
+            (shown,) = [line.split()[7] for line in text.splitlines() if line.startswith(f"│ {row['index']} ")]
+            assert row["radius"] <= float(shown) <= row["radius"] * (1 + 1e-4)  # an upper bound is rounded up
 
 
 @pytest.mark.parametrize(
@@ -235,6 +298,13 @@ def test_the_table_shows_what_the_json_says(tiny, tmp_path):
         (("--count", "0"), "count is 0"),
         (("--frames", "9"), "names frame 9"),
         (("--radius", "nan"), "radius is nan"),
+        (("--seed", "-1"), "--seed is -1"),
+        (("--grid", "255"), "--grid 255 does not go with --method pgd; only lp has it"),
+        (("--method", "cw", "--time-limit", "3"), "--time-limit 3.0 does not go with --method cw; only lp"),
+        (("--method", "lp", "--grid", "0"), "--grid is 0; give"),
+        (("--method", "lp", "--time-limit", "0"), "--time-limit is 0.0; give"),
+        (("--method", "lp", "--time-limit", "nan"), "--time-limit is nan; give"),
+        (("--method", "lp", "--grid", "9", "--radius", "1"), "--grid 9 rounds the smallest perturbations.*leave out"),
         (("--model", "missing.safetensors"), "missing.safetensors"),
     ],
 )
@@ -260,6 +330,22 @@ def test_numbers_that_overflow_are_an_error_not_a_find(tiny, tmp_path):
         call("attack", "--model", tmp_path / "m.safetensors", "--data", tiny / "tiny.npz")
 
 
+def test_a_sample_that_overflows_is_named_by_its_place_in_the_data(tmp_path):
+    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    unit = Direction("rnn_relu", 4e307 * one, 0 * one, zero, zero)
+    head = Dense(
+        torch.tensor([[-1 / 4e307], [0.0]], dtype=torch.float64), torch.tensor([2.0, 0.0], dtype=torch.float64)
+    )
+    save_model(RecurrentClassifier(((unit,),), (head,)), tmp_path / "m.safetensors")
+    values = np.array([0.5, 1.0, 1.5, 5.0])[:, None, None]
+    np.savez(tmp_path / "d.npz", x=np.repeat(values, 2, 1), labels=np.zeros(4, dtype=np.int64))
+    named = ("--model", tmp_path / "m.safetensors", "--data", tmp_path / "d.npz", *FEW, "--batch-size", "2")
+    with pytest.raises(NumericalError, match="overflow at sample 3 itself"):
+        call("attack", *named, "--frames", "each")
+    result = call_json("attack", *named, "--count", "3")
+    assert [row["radius"] for row in result["samples"]] == pytest.approx([1.5, 1.0, 0.5], rel=0.02)
+
+
 def test_certify_agrees_on_every_word_that_both_say(tiny):
     certified = refcert("certify", *on(tiny, "--search", "--tolerance", "0.1"), "--json").json
     attacked = attack(tiny)
@@ -268,3 +354,64 @@ def test_certify_agrees_on_every_word_that_both_say(tiny):
     for one, other in zip(attacked["samples"], certified["samples"], strict=True):
         assert all(one[name] == other[name] for name in ("index", "label", "predicted", "correct"))
         assert one["radius"] is None or other["radius"] <= one["radius"]
+
+
+@contextlib.contextmanager
+def small_files():
+    """No file may grow beyond a few bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["attack", "score", "metrics"])
+def test_a_result_that_cannot_be_written_is_shown(tiny, tmp_path, name):
+    out = tmp_path / "out"
+    quick = {
+        "attack": ("--method", "fgsm"),
+        "score": ("--samples", 3, "--batches", 10),
+        "metrics": ("--methods", "fgsm", "--relaxation", "parallel", "--tolerance", "0.1", "--resamples", "10"),
+    }[name]
+    with small_files():
+        done = refcert(name, *on(tiny, "--count", 2, *quick, "--out", out, "--json"))
+    assert done.code == ExitCode.OUTPUT_FAILED
+    assert len(json.loads(done.out)["samples"]) == 2
+    assert f"cannot write {out}" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exit_codes_and_places_that_take_no_files(tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name in ("attack", "metrics"):
+        done = refcert(name, *on(tiny, "--out", tmp_path / "file" / "x"))
+        assert done.code == ExitCode.OUTPUT_FAILED
+        assert "a part of the path is a file, choose another place" in done.err
+    assert refcert("attack", *on(tiny, "--method", "foo")).code == ExitCode.BAD_INPUT
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["attack", "score", "metrics"])
+def test_what_becomes_of_the_work_when_it_is_interrupted(name):
+    assert "nothing was left in --out" in cli._interrupted([name, "--out", "x"])
+    assert "--resume" not in cli._interrupted([name, "--out", "x"])
+
+
+def test_page_names_every_key(tiny, relu, tmp_path):
+    """docs/attacks.md has a row for each key of the object, its records and its arrays."""
+    page = (Path(cli.__file__).parents[2] / "docs" / "attacks.md").read_text(encoding="utf-8")
+    results = [
+        attack(tiny, "--count", 2, *more, "--out", tmp_path / str(k), method="fgsm")
+        for k, more in enumerate(
+            [(), ("--frames", "each"), ("--target", "all"), ("--radius", "1"), ("--radius-db", "-9")]
+        )
+    ]
+    for more in (("--frames", "each"), ("--target", "all")):
+        results.append(attack(tiny, "--count", 2, "--radius", "1", *more, method="fgsm"))
+    results.append(call_json("attack", *relu, "--grid", 5, "--out", tmp_path / "lp"))
+    keys = {key for result in results for key in (*result, *result["attack"], *result["samples"][0])}
+    keys |= {key for found in tmp_path.glob("*/adversarial.npz") for key in np.load(found)}
+    assert keys >= TOP | ROW | LP | {"frame_radii", "target_margins", "grid_radius", "question_margin", "found_on_grid"}
+    assert not [key for key in sorted(keys) if f"`{key}`" not in page]

@@ -13,6 +13,9 @@ import pytest
 import torch
 
 from gpu_engine.errors import SoundnessFault
+from gpu_engine.loading import load_model
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
+from gpu_engine.saving import save_model
 from gpu_engine.search import radius as radius_search
 from refcert.app import cli
 from refcert.app.errors import ExitCode, InputError
@@ -20,7 +23,7 @@ from refcert.app.metrics import estimates, words
 from refcert.app.metrics.figures import band, sandwiches
 from refcert.app.metrics.page import render
 from tests.app.attack_commands import call, call_json, on
-from tests.app.commands import SAMPLES, refcert, write_data, write_model
+from tests.app.commands import CLASSES, SAMPLES, data_values, refcert, write_data, write_model
 from tests.app.page_reader import Page
 
 QUICK = ("--tolerance", "0.1", "--relaxation", "parallel", "--resamples", "100")
@@ -150,6 +153,8 @@ def test_an_attack_that_cannot_be_carried_out_is_named_and_the_others_go_on(tiny
     assert mean["high"] is None
     assert "no upper end: no adversarial input was found for 2 of 3" in mean["note"]
     assert "not carried out" in render(alone)
+    assert "no attack was carried out" in render(alone)
+    assert "none reaches one" not in words.checked(alone["check"])
 
 
 @pytest.mark.parametrize(
@@ -242,6 +247,26 @@ def test_the_page_loads_nothing_and_says_the_figures(measured):
     assert 'id="contradictions"' in text
 
 
+def test_the_page_keeps_names_as_they_are(measured):
+    _, result = measured
+    changed = json.loads(json.dumps(result))
+    changed["estimators"][1]["what"] = "C&W-Ada of POPQORN"
+    # No question: its row must not hide the others' columns.
+    changed["samples"][0].update(certified=None, attack=None, attacks=None)
+    text = render(changed)
+    assert "C&amp;W-Ada of POPQORN" in text
+    assert text.count('<th scope="col">pgd</th>') == 1
+
+
+def test_notes_are_below_the_table_and_rows_in_one_order(tiny):
+    text = call("metrics", *on(tiny, *FEW, *QUICK, "--thresholds", "0,0.1", "--count", "3"))
+    lines = text.splitlines()
+    assert any(line.startswith("robust accuracy at 0: ") for line in lines)
+    named = [name for line in lines if line.startswith("│") for name in [line.split("│")[1].strip()]]
+    first, second = named[: len(named) // 4], named[len(named) // 4 :]
+    assert list(dict.fromkeys(first)) == list(dict.fromkeys(second))
+
+
 def test_names_of_the_user_cannot_break_out_of_the_page(measured):
     _, result = measured
     hostile = json.loads(json.dumps(result))
@@ -317,6 +342,40 @@ def test_ends_are_rounded_outward(value, up, found):
     assert words.figure(estimates.MEAN, value, up=up) == found
 
 
+def test_own_rows_that_hold_but_cannot_be_certified_are_not_broken(tiny, tmp_path):
+    """float32 bounds at radius 0 lie below a margin of 1e-9; that was read as a broken center, of radius 0."""
+    model = load_model(tiny / "tiny.safetensors")
+    logits = model.logits(torch.from_numpy(data_values()))
+    C = np.zeros((SAMPLES, 1, CLASSES))
+    C[:, 0, 0], C[:, 0, 1] = 1.0, -1.0
+    d = 1e-9 - (logits[:, 0] - logits[:, 1]).numpy()[:, None]
+    d[0] -= 1.0  # the first one is broken
+    np.savez(tmp_path / "spec.npz", C=C, d=d)
+    result = metrics(tiny, "--spec", tmp_path / "spec.npz", "--dtype", "float32", "--thresholds", "0")
+    assert [row["correct"] for row in result["samples"]] == [False] + [True] * (SAMPLES - 1)
+    assert [row["certified"] for row in result["samples"]] == [0.0] * SAMPLES
+    assert result["samples"][0]["attack"] == 0
+    assert all(row["attack"] > 0 for row in result["samples"][1:])
+
+
+def test_a_score_that_overflows_is_named_and_the_rest_goes_on(tmp_path):
+    """h = relu(4e307 x) overflows from x = 4.5 on, within the ball that the score draws from."""
+    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    unit = Direction("rnn_relu", 4e307 * one, 0 * one, zero, zero)
+    head = Dense(
+        torch.tensor([[-1 / 4e307], [0.0]], dtype=torch.float64), torch.tensor([20.0, 0.0], dtype=torch.float64)
+    )
+    save_model(RecurrentClassifier(((unit,),), (head,)), tmp_path / "m.safetensors")
+    np.savez(tmp_path / "d.npz", x=np.array([[[0.5]], [[1.0]]]), labels=np.zeros(2, dtype=np.int64))
+    named = ("--model", tmp_path / "m.safetensors", "--data", tmp_path / "d.npz")
+    result = call_json("metrics", *named, *FEW, *QUICK, "--score", "--score-samples", "4", "--score-batches", "3")
+    (failed,) = result["failed"]
+    assert failed["name"] == "CLEVER-RNN"
+    assert "overflow" in failed["reason"]
+    assert {side["name"] for side in result["estimators"]} == {"certified (parallel)", "pgd", "fgsm"}
+    assert all("score" not in row for row in result["samples"])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -329,7 +388,12 @@ def test_ends_are_rounded_outward(value, up, found):
         (("--thresholds", "0.1,0.1"), "names a threshold twice"),
         (("--resamples", "0"), "0 resamples"),
         (("--confidence", "1"), "confidence level is 1"),
-        (("--input-set", "box"), "--search does not go with --input-set box"),
+        (("--methods", "pgd,"), "--methods is 'pgd,'; give names such as pgd,cw"),
+        (("--thresholds", ""), "'' is not a number; give a list such as 0,0.05,0.1"),
+        (("--thresholds", "nan"), "the threshold is nan; give a finite number >= 0"),
+        (("--score-samples", "9"), "--score-samples is 9, but no score is asked for; add --score"),
+        (("--seed", "-1"), "the seed is -1"),
+        (("--input-set", "box"), "--input-set box has no radius; give --input-set frames or sequence"),
     ],
 )
 def test_bad_input_is_named_and_leaves_nothing_behind(tiny, tmp_path, options, said):
@@ -344,3 +408,13 @@ def test_the_page_in_a_browser(measured, chromium, tmp_path):
     out, _ = measured
     dom = chromium(out / "metrics.html", tmp_path / "profile", "--dump-dom")
     assert "Every sample" in dom
+
+
+def test_page_names_every_key(measured):
+    """docs/metrics.md has a row for each key of the object and of what it holds."""
+    _, result = measured
+    page = (Path(cli.__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    keys = {*result, *result["check"], *result["metrics"][0], *result["by_estimator"][0], *result["samples"][0]}
+    keys |= {*result["estimators"][0], *result["metrics"][0]["confidence"], "ended", "reason", "withdrawn"}
+    keys |= {key for key in result["request"] if key in ("methods", "resamples", "confidence", "score")}
+    assert not [key for key in sorted(keys) if f"`{key}`" not in page]

@@ -195,6 +195,10 @@ def test_a_certified_radius_that_was_doubled_is_found_and_saved(lstm, p, tmp_pat
     assert evidence["certified_radius"] == float(planted[k])
     assert evidence["attack_radius"] == float(found.radius[k])
     assert evidence["judgement"]["verdict"] == "contradicted"
+    assert evidence["C"] == question.specification.C[k].tolist()
+    assert evidence["d"] == question.specification.d[k].tolist()
+    assert (evidence["reading"], evidence["frames"]) == ("AllRows()", TIME)
+    assert evidence["network_digest"] == lstm.digest()
     # The evidence stands by itself: the input breaks the question, inside the ball.
     saved = torch.tensor([evidence["adversarial"]], dtype=torch.float64)
     assert float(question.select(slice(k, k + 1)).plain_margins(saved)) <= 0
@@ -257,6 +261,16 @@ def test_a_radius_of_zero_claims_nothing_and_a_broken_center_contradicts_any_oth
     check_sandwich(question, family, torch.zeros(1, dtype=torch.float64), found, folder=tmp_path, about=say)
     with pytest.raises(SoundnessFault):
         check_sandwich(question, family, torch.full((1,), 1e-9, dtype=torch.float64), found, folder=tmp_path, about=say)
+
+
+@pytest.mark.parametrize("radius", [math.nan, -1.0])
+def test_an_attacks_radius_that_is_none_does_not_pass(lstm, radius, tmp_path):
+    """NaN is below no certified radius, so that any claim would pass."""
+    x = torch.from_numpy(values(1))
+    found = Smallest(x, torch.zeros(1, dtype=torch.float64), torch.full((1,), radius, dtype=torch.float64))
+    certified = torch.ones(1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="negative or no number"):
+        check_sandwich(question_of(lstm, x), family_of(x), certified, found, folder=tmp_path, about=say)
 
 
 @pytest.mark.parametrize("radius", [math.nan, math.inf, -1.0])

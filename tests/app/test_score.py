@@ -213,6 +213,9 @@ def test_file(here):
     assert json.loads((here / "score.json").read_text()) == printed
     assert "score.json exists" in score("--out", "score.json").message
     assert score("--out", "gone/score.json").code == ExitCode.OUTPUT_FAILED
+    refused = score("--out", "x" * 300)
+    assert (refused.code, refused.out) == (ExitCode.OUTPUT_FAILED, "")  # before the work
+    assert "choose a shorter name" in refused.err
     assert sorted(path.name for path in here.iterdir()) == ["score.json", "tiny.npz", "tiny.safetensors"]
 
 
@@ -227,7 +230,7 @@ def test_file(here):
         (("--ball-radius", "inf"), ("--ball-radius is inf; give",)),
         (("--constants", "max"), ("'max' is not known; known: frames, sum",)),
         (("--seed", "-1"), ("seed is -1; give 0 or more",)),
-        (("--input-set", "box"), ("--input-set box, which has no radius",)),
+        (("--input-set", "box"), ("--input-set box has no radius; give --input-set frames or sequence",)),
         (("--input-set", "banana"), ("banana",)),
         (("--norm", "0.5"), ("0.5", "give p >= 1")),
         (("--frames", "99"), ("frame 99", "choose")),

@@ -9,12 +9,15 @@ from refcert.reference.equations import Nonlinear, evaluate, evaluate_kind
 from refcert.reference.exact_planes import Plane, PlanePair
 from refcert.reference.given_planes import Given
 from refcert.reference.input_sets import FrameBalls
-from refcert.reference.intervals import POINT_ZERO
+from refcert.reference.intervals import POINT_ZERO, Interval
 from refcert.reference.networks import Dense, Network, Recurrent
 from refcert.reference.unrolling import unroll
 from tests.reference.drawn import points_of
 
 STEP = 1e-4
+
+# a point that no variable's box holds or lies in; at zero, a fixed input's ReLU would
+NOWHERE = Interval(1e30, 1e30)
 
 
 def slopes_only(program, x, rng, spread=0.2):
@@ -32,7 +35,7 @@ def slopes_only(program, x, rng, spread=0.2):
             pair = PlanePair(
                 Plane(float(lower[0]), float(lower[1]), 1e6), Plane(float(upper[0]), float(upper[1]), -1e6)
             )
-            planes[equation.variable] = Given(equation.kind, POINT_ZERO, POINT_ZERO, pair)
+            planes[equation.variable] = Given(equation.kind, NOWHERE, POINT_ZERO, pair)
     return planes
 
 

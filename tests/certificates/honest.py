@@ -10,7 +10,7 @@ from gpu_engine.certificates.network import Network
 from gpu_engine.certificates.writer import Certificates
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import Specification
-from tests.engine.questions import Question
+from refcert.strategies import Question
 
 
 def barely_true(question: Question, options: Options) -> Specification:

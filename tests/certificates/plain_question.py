@@ -7,7 +7,7 @@ import torch
 from gpu_engine.inputs import FrameBalls
 from gpu_engine.model import Dense, Direction, RecurrentClassifier
 from gpu_engine.spec import untargeted
-from tests.engine.questions import Question
+from refcert.strategies import Question
 
 
 def plain_question() -> Question:

@@ -15,11 +15,11 @@ from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search.certify import Options
 from refcert.kernel.check import Result, Verdict, check
 from refcert.kernel.errors import UnreadableError
+from refcert.strategies import Question, questions
 from tests.certificates.honest import barely_true, write_all
 from tests.certificates.plain_question import plain_question
 from tests.certificates.resigned import resigned
 from tests.engine.plain_steps import Exact
-from tests.engine.questions import Question, points, questions
 
 # Each example bounds a network, writes and checks certificates.
 SOME = settings(max_examples=max(1, settings().max_examples // 3))
@@ -65,7 +65,7 @@ def test_a_claim_that_a_point_contradicts_is_not_valid(question: Question, name:
     except NumericalError:
         assume(False)
     least = -np.inf
-    found = points(question, many=4, steps=2)
+    found = question.points(many=4, steps=2)
     for sample in range(len(question.inputs)):
         exact = Exact(question.model, found[:, sample])
         value, error = exact.rows(specification.C[sample].numpy(), specification.d[sample].numpy())
@@ -76,7 +76,7 @@ def test_a_claim_that_a_point_contradicts_is_not_valid(question: Question, name:
 
 
 @SOME
-@given(question=questions(max_time=2))
+@given(question=questions(time=(1, 2)))
 def test_the_claim_is_what_the_engine_was_asked(question: Question) -> None:
     """The network's digest, and the margin that the engine gave."""
     options = Options("parallel")

@@ -14,8 +14,8 @@ from gpu_engine.steps import Affine, Input
 from refcert.kernel.errors import UnreadableError
 from refcert.kernel.network import build_network
 from refcert.kernel.program import Part, Program, View, unroll
+from refcert.strategies import classifiers
 from tests.certificates.engine_networks import kernel_network
-from tests.engine.networks import networks
 
 
 def forward(program: Program, x: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def nonlinear(part: Part, read) -> np.ndarray:
     return s * (np.tanh(z) if part.kind == "sigmoid_times_tanh" else z)
 
 
-@given(model=networks(embeddings=True), frames=st.integers(1, 5), seed=st.integers(0, 99))
+@given(model=classifiers(embeddings=True), frames=st.integers(1, 5), seed=st.integers(0, 99))
 def test_it_is_the_network(model: RecurrentClassifier, frames: int, seed: int) -> None:
     network = kernel_network(model)
     assert network.digest == model.digest()
@@ -71,7 +71,7 @@ def test_it_is_the_network(model: RecurrentClassifier, frames: int, seed: int) -
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * (1 + np.abs(wanted).max()))
 
 
-@given(model=networks(), frames=st.integers(1, 5))
+@given(model=classifiers(), frames=st.integers(1, 5))
 def test_variables_are_the_engines_steps(model: RecurrentClassifier, frames: int) -> None:
     """Behind the frames, in the same order: sizes, kinds of parts, and what they read."""
     program, tape = unroll(kernel_network(model), frames), engine_unroll(model, frames)
@@ -91,7 +91,7 @@ def test_variables_are_the_engines_steps(model: RecurrentClassifier, frames: int
     assert [view.variable for view in program.answers] == [number[view.step] for view in tape.outputs]
 
 
-@given(model=networks(max_size=3), data=st.data())
+@given(model=classifiers(max_size=3), data=st.data())
 def test_weights_that_do_not_fit_are_refused(model: RecurrentClassifier, data: st.DataObject) -> None:
     """A weight that is missing, of another shape, or too many; each by name."""
     network = kernel_network(model)

@@ -10,8 +10,8 @@ from gpu_engine.search.certify import Options, certify
 from gpu_engine.search.radius import certified_radius, certified_sequence_radius
 from gpu_engine.spec import top_k, untargeted
 from refcert.app.pretrained import PRETRAINED
+from refcert.strategies import extremes
 from tests.end_to_end.runs import CLIP, balls, certified, digits, plain, shipped
-from tests.engine.questions import extreme
 
 STEPS = 8
 
@@ -27,7 +27,7 @@ def attacked(name, inputs, spec, steps=STEPS):
         every = torch.einsum("rbk,bsk->rbs", values, spec.C) + spec.d
         least = torch.minimum(least, every.detach().amin(0))
         (gradient,) = torch.autograd.grad(torch.einsum("rbr->", every), x)
-        x = extreme(inputs, gradient)
+        x = extremes(inputs, gradient)
     return least
 
 

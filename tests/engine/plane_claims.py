@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from hypothesis.strategies import SearchStrategy
+
 from gpu_engine.bounds import Box, Plane, PlanePair
 from refcert.kernel.claims import PlaneClaim, Status, Verdict
 from refcert.kernel.plane_proof import check_plane
+from refcert.strategies import PlaneBoxes, boxes
+
+
+def engine_boxes(size: int = 40) -> SearchStrategy[tuple[Box, Box]]:
+    """So many boxes of v and z at once; most come from one seed, so that shrinking stays quick."""
+    return boxes(("sigmoid_times_tanh",), count=2, bulk=size - 2).map(PlaneBoxes.engine)
 
 
 def claims(kind: str, v: Box, z: Box, pair: PlanePair) -> list[PlaneClaim]:

@@ -23,9 +23,8 @@ from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import Specification, untargeted, untargeted_steps
 from gpu_engine.steps import Nonlinear
-from tests.engine.networks import networks
+from refcert.strategies import Question, classifiers, questions
 from tests.engine.plain_steps import Exact, evaluate, outputs
-from tests.engine.questions import Question, points, questions
 
 # Matrix products of other shapes round in another order, and a rule may then take the other one of two contact points
 # that are almost equally good. Both results are sound; they differ by less than this, relative to one plus the bound.
@@ -41,7 +40,7 @@ def followed(name):
 
 def excess(question: Question, lower: torch.Tensor) -> tuple[float, float]:
     """By how much the bounds exceed the least value found: in fact, and beyond what can be rounding of the value."""
-    found = points(question)
+    found = question.points()
     worst, beyond = -np.inf, -np.inf
     for sample in range(len(question.inputs)):
         exact = Exact(question.model, found[:, sample])
@@ -51,7 +50,7 @@ def excess(question: Question, lower: torch.Tensor) -> tuple[float, float]:
     return worst, beyond
 
 
-@given(model=networks(), time=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
+@given(model=classifiers(), time=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
 def test_the_steps_compute_what_the_forward_pass_computes(model, time, seed):
     x = torch.tensor(np.random.default_rng(seed).normal(0, 1, (3, time, model.input_size)))
     tape = unroll(model, time)
@@ -81,7 +80,7 @@ def test_float32_is_sound_too(question, name):
 def test_every_box_contains_its_variable(question, name):
     """All arguments of nonlinearities in a plain pass lie in the boxes behind the planes."""
     products = bound(question.model, question.inputs, question.spec, RELAXATIONS[name], dtype=torch.float64).products
-    found = points(question)
+    found = question.points()
     for sample in range(len(question.inputs)):
         exact = Exact(question.model, found[:, sample])
         seen = iter(products)

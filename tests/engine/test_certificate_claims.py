@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gpu_engine.certificates.container import CertificateError
@@ -283,6 +283,7 @@ def claim_of(file) -> str:
 @settings(max_examples=30)
 @given(input_sets(), st.booleans())
 def test_claims_have_the_digest_of_the_specification(inputs, named):
+    assume(not torch.equal(inputs.center[0], inputs.center[1]))  # else both may be the same claim
     model = model_for(inputs.center.shape[2], lead=1000.0)
     one = matrix(torch.zeros(1, CLASSES).double(), torch.ones(1).double(), batch=2)
     found = certificates(model, inputs, untargeted(ONE.repeat(2), CLASSES) if named else one)

@@ -19,9 +19,9 @@ from gpu_engine.certificates.writer import Certificates
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import untargeted
+from refcert.strategies import classifiers
 from tests.engine.certificate_cases import NETWORK_FILE, batches, certificates, stored
 from tests.engine.certificate_files import SIZES, open_file
-from tests.engine.networks import networks
 from tests.engine.test_certificate_claims import CLASSES, LABEL, ball, model_for
 
 LABELS = torch.tensor([LABEL])
@@ -81,7 +81,7 @@ def order_of(structure: str, weights) -> list[str]:
     return [name for name in names if name in weights]
 
 
-@given(networks(embeddings=True))
+@given(classifiers(embeddings=True))
 def test_a_networks_file_has_its_weights_and_they_have_its_digest(model):
     structure, weights = stored(model)
     order = order_of(structure, weights)

@@ -27,14 +27,13 @@ from gpu_engine.relaxations.registry import BEST, RELAXATIONS
 from gpu_engine.search.certify import Options
 from gpu_engine.spec import Specification, matrix
 from gpu_engine.steps import Input, Nonlinear
+from refcert.strategies import Question, classifiers, questions
 from tests.engine.certificate_cases import batches, certificates, lower_bounds, proved, stored
 from tests.engine.certificate_files import real
 from tests.engine.certificate_program import Affine, Frame, arguments, function, program, values
 from tests.engine.certificate_replay import both_planes, follow, precise
-from tests.engine.networks import networks
-from tests.engine.questions import Question, points, questions
 
-SMALL = {"max_time": 3, "max_size": 3, "scales": (0.5, 0.1, 1.0, 3.0)}
+SMALL = {"time": (1, 3), "max_size": 3, "scales": (0.5, 0.1, 1.0, 3.0)}
 NAMES = (*RELAXATIONS, "best")
 
 
@@ -68,7 +67,7 @@ def test_every_claim_follows_by_its_rule(drawn, name, dtype):
 @given(questions(**SMALL), st.sampled_from(NAMES))
 def test_every_claim_is_true_of_the_networks_values(drawn, name):
     question, found, network = written(drawn, Options(name))
-    x = points(question, many=1, steps=1).numpy()
+    x = question.points(many=1, steps=1).numpy()
     with precise():
         for sample, file in found.items():
             own = program(*network, x.shape[2])
@@ -104,7 +103,7 @@ def height(plane, unit, v, z):
     return slope_v * v + slope_z * (0 if z is None else z) + offset
 
 
-@given(networks(), st.integers(1, 4))
+@given(classifiers(), st.integers(1, 4))
 def test_numbers_of_variables_are_those_of_the_specification(model, time):
     """Sizes, kinds and sources of every variable, for all cells, directions, readouts, blocks and initial states."""
     tape = unroll(model, time)

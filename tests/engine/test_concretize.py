@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from gpu_engine.inputs import Boxes, FrameBalls, SequenceBall, Substitutions
 from gpu_engine.propagation.concretize import prepare
 from gpu_engine.propagation.input_sets.norms import cut_ball, dual_exponent, dual_norm
+from refcert.strategies import NORMS
 from tests.engine.convex_minimum import convex_minimum
-from tests.engine.input_sets import NORMS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # cvxpy on its conic approximation of p-norms
 

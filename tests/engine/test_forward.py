@@ -12,8 +12,8 @@ from gpu_engine import forward
 from gpu_engine.errors import SpecificationError
 from gpu_engine.loading import from_state_dict
 from gpu_engine.model import GATES, READOUTS, Activation, Dense
+from refcert.strategies import classifiers, sequences
 from tests.engine.modules import Net, RaggedNet, fill, inputs_of, nets
-from tests.engine.networks import frames_of, networks
 
 FUNCTIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 PYTORCH = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}
@@ -99,15 +99,17 @@ GENTLE = (0.5, 0.1, 1.0)
 """Recurrences with larger weights can amplify the rounding of two equal formulas without bound."""
 
 
-@given(networks(max_layers=3, scales=GENTLE).flatmap(lambda model: st.tuples(st.just(model), frames_of(model))))
-def test_logits_are_those_of_the_equations_for_networks_of_every_kind(case):
-    model, x = case
+@given(classifiers(max_layers=3, scales=GENTLE), st.data())
+def test_logits_are_those_of_the_equations_for_networks_of_every_kind(model, data):
+    x = data.draw(sequences(model, ragged=False)).x
     wanted = torch.stack([expected(model, sequence) for sequence in x])
     assert_equal_up_to_rounding(model.logits(x), wanted)
     assert wanted[0].numel() == model.outputs(x.shape[1])
 
 
-@given(networks(max_layers=3, scales=GENTLE), st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(0, 999))
+@given(
+    classifiers(max_layers=3, scales=GENTLE), st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(0, 999)
+)
 def test_a_ragged_batch_gives_what_each_sequence_gives_alone(model, lengths, seed):
     generator = torch.Generator().manual_seed(seed)
     time = max(lengths)
@@ -173,7 +175,7 @@ def test_the_strategy_draws_networks_of_every_kind():
     missing = set(KINDS_DRAWN)
 
     @settings(max_examples=300, phases=[Phase.generate], database=None)
-    @given(networks(max_layers=3, embeddings=True))
+    @given(classifiers(max_layers=3, embeddings=True))
     def draw(model):
         missing.difference_update([kind for kind in missing if KINDS_DRAWN[kind](model)])
 
@@ -182,7 +184,7 @@ def test_the_strategy_draws_networks_of_every_kind():
 
 
 @given(
-    networks(max_layers=1, cells=["gru"], readouts=["mean"], directions=["both"], initial_states=False, stacks=False)
+    classifiers(max_layers=1, cells=["gru"], readouts=["mean"], directions=["both"], initial_states=False, stacks=False)
 )
 def test_the_strategy_keeps_to_what_is_asked_for(model):
     assert (len(model.layers), len(model.layers[0]), model.readout, model.before) == (1, 2, "mean", ())

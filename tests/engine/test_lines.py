@@ -19,8 +19,7 @@ from gpu_engine.relaxations.curves import CURVES
 from gpu_engine.relaxations.registry import RELAXATIONS
 from refcert.kernel.claims import Status
 from refcert.kernel.plane_proof import check_plane
-from tests.engine.boxes import boxes
-from tests.engine.plane_claims import claims, height, moved_inward, not_proved
+from tests.engine.plane_claims import claims, engine_boxes, height, moved_inward, not_proved
 
 KINDS = sorted(CURVES)
 WAYS = {"least volume": least_volume_lines, "common slope": common_slope_lines, "constant": constant_lines}
@@ -52,7 +51,7 @@ def test_every_relaxation_has_lines_of_this_file():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", sorted(WAYS))
 @settings(max_examples=max(1, settings.default.max_examples // 2))
-@given(box=boxes(), single=st.booleans())
+@given(box=engine_boxes(), single=st.booleans())
 def test_every_line_is_proved(kind, way, box, single):
     v = _single(box[0]) if single else box[0]
     pair = WAYS[way](CURVES[kind], v)
@@ -63,7 +62,7 @@ def test_every_line_is_proved(kind, way, box, single):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(
-    box=boxes(),
+    box=engine_boxes(),
     seed=st.integers(0, 2**32 - 1),
     reach=st.sampled_from([1e-300, 1e-9, 0.1, 1.0, 30.0]),
     single=st.booleans(),
@@ -119,7 +118,7 @@ def test_least_volume_reaches_the_optimum(kind, half):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", sorted(WAYS))
 @settings(max_examples=4)
-@given(box=boxes(size=6))
+@given(box=engine_boxes(6))
 def test_batch_is_loop_in_any_shape(kind, way, box):
     v = box[0]
     whole = WAYS[way](CURVES[kind], v)

@@ -18,7 +18,7 @@ from gpu_engine.model import (
     Direction,
     RecurrentClassifier,
 )
-from tests.engine.networks import networks
+from refcert.strategies import classifiers
 
 
 def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
@@ -181,7 +181,7 @@ def test_digests_and_structures_tell_different_functions_apart():
         assert first.shape != second.shape or (first - second).abs().max() > 1e-6, (a, b)
 
 
-@given(networks(max_layers=3, embeddings=True), st.data())
+@given(classifiers(max_layers=3, embeddings=True), st.data())
 def test_digests_depend_on_every_weight_of_every_kind_of_network(model, data):
     before, names = model.digest(), model.named_weights()
     name = data.draw(st.sampled_from(sorted(names)))

@@ -15,8 +15,7 @@ from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS
 from refcert.kernel.claims import Status
 from refcert.kernel.plane_proof import check_plane
-from tests.engine.boxes import boxes
-from tests.engine.plane_claims import claims, height, moved_inward, not_proved
+from tests.engine.plane_claims import claims, engine_boxes, height, moved_inward, not_proved
 
 KINDS = sorted(PRODUCTS)
 NAMES = sorted(RELAXATIONS)
@@ -50,7 +49,7 @@ def test_the_table_is_in_order():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=max(1, settings.default.max_examples // 3))
-@given(box=boxes(), single=st.booleans())
+@given(box=engine_boxes(), single=st.booleans())
 def test_every_plane_is_proved(kind, name, box, single):
     v, z = map(_single, box) if single else box
     pair = RELAXATIONS[name].product(PRODUCTS[kind], v, z)
@@ -61,7 +60,7 @@ def test_every_plane_is_proved(kind, name, box, single):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=3)
-@given(box=boxes(size=6))
+@given(box=engine_boxes(6))
 def test_batch_is_loop_in_any_shape(kind, name, box):
     v, z = box
     relaxation = RELAXATIONS[name]
@@ -196,7 +195,7 @@ def test_lines_are_appendix_a6(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=20)
-@given(box=boxes())
+@given(box=engine_boxes())
 def test_constants_are_the_range(kind, box):
     v, z = box
     product = PRODUCTS[kind]

@@ -14,10 +14,10 @@ from gpu_engine.errors import ModelError
 from gpu_engine.loading import load_model
 from gpu_engine.saving import model_bytes, save_model
 from refcert.app.pretrained import PRETRAINED, pretrained_path
-from tests.engine.networks import networks
+from refcert.strategies import classifiers
 
 
-@given(model=networks(max_layers=3, directions=("forward", "both"), embeddings=True))
+@given(model=classifiers(max_layers=3, directions=("forward", "both"), embeddings=True))
 def test_every_network_comes_back_with_its_digest(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model.safetensors"
     save_model(model, path)
@@ -26,13 +26,13 @@ def test_every_network_comes_back_with_its_digest(model, tmp_path_factory):
     assert loaded.readout == model.readout
 
 
-@given(model=networks(directions=("reverse",)))
+@given(model=classifiers(directions=("reverse",)))
 def test_a_layer_that_reads_backward_alone_is_refused(model):
     with pytest.raises(ModelError, match=r"layer [01] of the recurrence reads in the directions backward"):
         model_bytes(model)
 
 
-@given(model=networks(directions=("both",), initial_states=False), data=st.data())
+@given(model=classifiers(directions=("both",), initial_states=False), data=st.data())
 def test_directions_that_pytorch_cannot_join_are_refused(model, data):
     k = data.draw(st.integers(0, len(model.layers) - 1))
     forward, backward = model.layers[k]

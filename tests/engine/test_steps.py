@@ -17,7 +17,7 @@ from gpu_engine.propagation.input_sets.substitutions import prepare_substitution
 from gpu_engine.propagation.memory import budget
 from gpu_engine.propagation.usage import usage_of
 from gpu_engine.steps import MAX_PARTS, Affine, Bias, Input, Nonlinear, Nonlinearity, Place, Tape, Term, sources_of
-from tests.engine.networks import networks
+from refcert.strategies import classifiers
 
 HERE = Place()
 
@@ -30,7 +30,7 @@ def test_every_cell_of_the_normal_form_has_its_steps():
     assert set(CELLS) == set(GATES)
 
 
-@given(model=networks(), time=st.integers(1, 5))
+@given(model=classifiers(), time=st.integers(1, 5))
 def test_steps_read_only_what_comes_before_them(model, time):
     tape = unroll(model, time)
     for number, step in enumerate(tape.steps):
@@ -78,7 +78,7 @@ def test_facts_of_a_tape_by_hand():
     assert usage.readers == 2
 
 
-@given(model=networks(), time=st.integers(1, 5))
+@given(model=classifiers(), time=st.integers(1, 5))
 def test_chains_and_readers_are_never_undercounted(model, time):
     tape = unroll(model, time)
     usage = usage_of(tape)
@@ -91,7 +91,7 @@ def test_chains_and_readers_are_never_undercounted(model, time):
             assert step.size <= usage.widest
 
 
-@given(model=networks(), time=st.integers(1, 5))
+@given(model=classifiers(), time=st.integers(1, 5))
 def test_a_smaller_budget_never_allows_more(model, time):
     cpu = torch.device("cpu")
     plans = [budget(model, time, torch.float64, cpu, memory) for memory in (1, 10**4, 10**6, 10**9)]

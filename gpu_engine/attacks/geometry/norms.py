@@ -17,8 +17,11 @@ _ROUNDINGS = 64
 
 
 def norm_above(offset: Tensor, p: float) -> Tensor:
-    """||x - c||_p for offset = x - c as rounded to float64, (..., n) -> (...); not below the exact norm."""
-    size = offset.abs()
+    """||x - c||_p for offset = x - c as rounded to float64, (..., n) -> (...); not below the exact norm.
+
+    Infinity where an offset overflowed or is no number: what cannot be measured lies in no ball.
+    """
+    size = torch.nan_to_num(offset.abs(), nan=math.inf, posinf=math.inf)
     if p == math.inf:
         found = size.amax(-1)  # one rounding, that of the offset
         return torch.where(found > 0, above(found), 0.0)
@@ -27,7 +30,8 @@ def norm_above(offset: Tensor, p: float) -> Tensor:
     else:
         largest = size.amax(-1, keepdim=True)
         scale = torch.where(largest > 0, largest, 1.0)
-        found = scale[..., 0] * ((size / scale) ** p).sum(-1) ** (1 / p)
+        shares = torch.where(size < math.inf, size / scale, 1.0)  # infinity by itself is no number
+        found = scale[..., 0] * (shares**p).sum(-1) ** (1 / p)
     growth = (offset.shape[-1] + _ROUNDINGS) * torch.finfo(offset.dtype).eps
     return torch.where(found > 0, found * (1 + growth) + tiny(offset.dtype), 0.0)
 
@@ -51,7 +55,7 @@ def cut_corner(size: Tensor, room: Tensor, radius: Tensor, p: float) -> Tensor:
     # which coordinates reach their room, what is cut is a first part of them.
     scale = torch.where(radius > 0, radius, 1.0)[..., None]
     ends, order = torch.where(shape > 0, room / scale / shape, math.inf).sort(dim=-1, stable=True)
-    cut = (room / scale).gather(-1, order) ** p
+    cut = torch.where(shape > 0, room / scale, 0.0).gather(-1, order) ** p  # what has no slope spends nothing
     free = shape.gather(-1, order) ** p
     cut_before = cut.cumsum(-1) - cut
     free_from = free.flip(-1).cumsum(-1).flip(-1)

@@ -71,11 +71,17 @@ def new_model() -> Any:
     return model
 
 
+class RefusedError(Exception):
+    """HiGHS refuses a row: an entry of 1e15 or more, or one that is no number. The program cannot be stated."""
+
+
 def add_rows(model: Any, entries: Array, lower: Array, upper: Array) -> None:
-    """Rows lower <= entries @ columns <= upper, entries (rows, columns from the first one on)."""
+    """Rows lower <= entries @ columns <= upper, entries (rows, columns from the first one on). Raises RefusedError."""
     row, column = np.nonzero(entries)
     starts = np.searchsorted(row, np.arange(len(entries))).astype(np.int32)
-    model.addRows(len(entries), lower, upper, len(row), starts, column.astype(np.int32), entries[row, column])
+    said = model.addRows(len(entries), lower, upper, len(row), starts, column.astype(np.int32), entries[row, column])
+    if said == _highs.HighsStatus.kError:
+        raise RefusedError
 
 
 def run(model: Any, deadline: Deadline) -> tuple[str, Array]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_engine.attacks.lp.fixed import CLOSED, STALLED, RisingRadius
-from gpu_engine.attacks.lp.highs import Deadline, GrowingProgram
+from gpu_engine.attacks.lp.highs import Deadline, GrowingProgram, RefusedError
 from gpu_engine.attacks.lp.program import (
     ACCURACY,
     INFEASIBLE,
@@ -33,16 +33,24 @@ from gpu_engine.attacks.lp.region import Array
 def solve_lazily(program: Program, deadline: Deadline | None = None, most: float = math.inf) -> Answer:
     """Add what is violated until nothing is. most: a larger radius is not wanted (then `infeasible`)."""
     missing = _Missing(program)
-    if program.budget.p == math.inf:
-        return _rise(program, missing, deadline or Deadline(), most)
-    return _grow(program, missing, deadline or Deadline(), most)
+    solve = _rise if program.budget.p == math.inf else _grow
+    try:
+        return solve(program, missing, deadline or Deadline(), most)
+    except RefusedError:
+        return unanswered(program, SOLVER_FAILED)
 
 
 def solve_at_once(
     program: Program, deadline: Deadline | None = None, most: float = math.inf, rising: bool = False
 ) -> Answer:
     """Every sign constraint from the beginning. rising: by rising radii, for p = infinity."""
-    deadline = deadline or Deadline()
+    try:
+        return _at_once(program, deadline or Deadline(), most, rising)
+    except RefusedError:
+        return unanswered(program, SOLVER_FAILED)
+
+
+def _at_once(program: Program, deadline: Deadline, most: float, rising: bool) -> Answer:
     missing = _Missing(program)
     if rising:
         return _rise(program, missing, deadline, most, at_once=True)

@@ -52,7 +52,9 @@ class Region:
 
     def signed(self, delta: Array) -> Array:
         """Pre-activations, turned so that the region is where all are >= 0; delta (moving,) -> (units,)."""
-        return np.where(self.active, 1.0, -1.0) * (self.value + self.slope @ delta)
+        with np.errstate(over="ignore", invalid="ignore"):  # so far away the forward pass decides nothing either
+            values: Array = np.where(self.active, 1.0, -1.0) * (self.value + self.slope @ delta)
+        return values
 
 
 def require_piecewise_linear(tape: Tape) -> None:

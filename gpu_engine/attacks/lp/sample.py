@@ -21,7 +21,6 @@ from gpu_engine.attacks.lp.program import OPTIMAL, STATUSES, Answer, Budget, Pro
 from gpu_engine.attacks.lp.region import Array, Flags, Region, region_of
 from gpu_engine.attacks.lp.targets import Target
 from gpu_engine.attacks.question import Question
-from gpu_engine.errors import NumericalError
 from gpu_engine.steps import Tape
 
 # How far the row has to break, in units of its steepest coordinate; the next one is tried where the forward pass, which
@@ -99,11 +98,7 @@ class Sample:
     def judge(self, x: Array) -> tuple[float, float]:
         """Margin by the plain forward pass, infinity where that overflows, and size of the least ball that holds x."""
         given = torch.from_numpy(x)[None].to(self.family.center.device)
-        try:
-            margin = float(self.question.plain_margins(given)[0])
-        except NumericalError:
-            margin = math.inf
-        return margin, float(self.family.size(given)[0])
+        return float(self.question.plain_margins(given)[0]), float(self.family.size(given)[0])
 
 
 def _budget(family: BallFamily, weight: Array, moves: Flags, center: Array) -> Budget:

@@ -110,17 +110,19 @@ class LPSearch(RadiusAttack):
         tapes = {n: unroll(question.model, n) for n in set(lengths)}
         for tape in tapes.values():
             require_piecewise_linear(tape)
+        at_center = question.center_margins(family.center)
         points = self.start.smallest(question, family, generator) if self.steps else None
         runs = []
         for b, length in enumerate(lengths):
             here = slice(b, b + 1)
             began = None if points is None or not bool(points.found[b]) else points.x[b]
-            runs.append(self._one(question.select(here), family.select(here), tapes[length], length, began))
+            known = question.select(here), family.select(here), float(at_center[b])
+            runs.append(self._one(*known, tapes[length], length, began))
         device = family.center.device
         found = smallest_at(question, family, torch.stack([run.x for run in runs]).to(device))
         grid = None
         if self.grid is not None:
-            grid = smallest_at(question, family, torch.stack([run.grid for run in runs]).to(device))
+            grid = smallest_at(question, family, torch.stack([run.grid for run in runs]).to(device), as_given=True)
         return LPFound(
             found.x,
             found.margin,
@@ -132,11 +134,13 @@ class LPSearch(RadiusAttack):
             grid,
         )
 
-    def _one(self, question: Question, family: BallFamily, tape: Tape, frames: int, began: Tensor | None) -> _Run:
+    def _one(
+        self, question: Question, family: BallFamily, margin: float, tape: Tape, frames: int, began: Tensor | None
+    ) -> _Run:
         """One sample; nothing that goes wrong here touches the others."""
         clock = time.monotonic()
         center = family.center[0].cpu()
-        if float(question.plain_margins(family.center)[0]) <= 0:
+        if margin <= 0:
             return _Run(center, center, MISCLASSIFIED, {}, 0.0, 0.0)
         sample = Sample(question, family, tape, frames, self.seconds)
         if not sample.moves.any():

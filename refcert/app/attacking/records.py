@@ -17,7 +17,10 @@ Row = dict[str, Any]
 
 def attack_records(request: Request, parts: list[Part]) -> list[Row]:
     """One record per sample, in order of the data: `searched` or `fixed`."""
-    return [row for part in parts for row in _part(request, part)]
+    rows = [row for part in parts for row in _part(request, part)]
+    # What only some attacks say is null of a sample that they were not asked about.
+    said = [name for name in ("status", "programs", "grid_radius") if any(name in row for row in rows)]
+    return [dict.fromkeys(said) | row for row in rows]
 
 
 def _part(request: Request, part: Part) -> list[Row]:
@@ -54,8 +57,9 @@ def _searched(request: Request, part: Part, mine: Tensor, decided: Row) -> Row:
     row: Row = {"found": found, "radius": radius}
     if listed(request):
         row[list_name(request)] = _list(part, mine, [_finite(value) for value in part.radius[mine].tolist()])
-    if part.status:
-        row["status"] = part.status[best]
+    row |= _ends(part, best)
+    if part.grid is not None:
+        row["grid_radius"] = _finite(float(part.grid.radius[mine].min()))
     row["adversarial_class"] = _class(part, best) if found else None
     # Of a misclassified sample also where the one class that was asked about is not above the label.
     row["margin"] = float(part.margin[best]) if found and bool(part.broken[best]) else None
@@ -72,9 +76,16 @@ def _fixed(request: Request, part: Part, mine: Tensor, decided: Row) -> Row:
     if listed(request):
         row[list_name(request)] = _list(part, mine, part.margin[mine].tolist())
     return row | {
+        **_ends(part, worst),
         "adversarial_class": _class(part, worst) if broken else None,
         "margin": float(part.margin[worst]),
     }
+
+
+def _ends(part: Part, question: int) -> Row:
+    """How the search ended, and how many of its programs ended how, of an attack that says so."""
+    row: Row = {"status": part.status[question]} if part.status else {}
+    return row | ({"programs": dict(part.programs[question])} if part.programs else {})
 
 
 def _class(part: Part, question: int) -> int | list[int]:
@@ -113,8 +124,11 @@ def _finite(x: float) -> float | None:
     return x if math.isfinite(x) else None
 
 
-def outcome(request: Request, rows: list[Row]) -> Row:
-    """Counts, and the mean and median radius of what was found for correctly classified samples."""
+def outcome(request: Request, rows: list[Row], *, grid: bool = False) -> Row:
+    """Counts, and the mean and median radius of what was found for correctly classified samples.
+
+    grid: whether finds were rounded to whole levels, too.
+    """
     counts: Row = {
         "count": len(rows),
         "correct": sum(row["correct"] for row in rows),
@@ -123,10 +137,13 @@ def outcome(request: Request, rows: list[Row]) -> Row:
         return counts | {"broken": sum(bool(row["broken"]) for row in rows)}
     asked = [row for row in rows if row["found"] is not None and (row["correct"] or not request.about_label)]
     found = [row["radius"] for row in asked if row["found"]]
+    whole = [row["grid_radius"] for row in asked if row.get("grid_radius") is not None]
+    of_grid = {"found_on_grid": len(whole), "mean_grid_radius": float(np.mean(whole)) if whole else None}
     return counts | {
         "found": len(found),
         "not_found": len(asked) - len(found),
         "without_question": sum(row["found"] is None for row in rows),
         "mean_radius": float(np.mean(found)) if found else None,
         "median_radius": float(np.median(found)) if found else None,
+        **(of_grid if grid else {}),
     }

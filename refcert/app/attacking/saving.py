@@ -22,7 +22,8 @@ def adversarial_arrays(request: Request, parts: list[Part]) -> dict[str, NDArray
 
     x, adversarial (count, time, input): the sample, and the input of its smallest perturbation (the sample itself where
     none was found, or where it is misclassified); labels, predicted, adversarial_class; radius (count,): infinity where
-    none was found; margin (count,) there. A sample without a question has its own input, radius infinity, margin NaN.
+    none was found; margin (count,) there. grid_adversarial, grid_radius: of the smallest one on the grid, where finds
+    were rounded. A sample without a question has its own input, radius infinity, margin NaN.
     """
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     of_questions: dict[str, list[Any]] = {name: [] for name in _OF_QUESTIONS}
@@ -35,6 +36,10 @@ def adversarial_arrays(request: Request, parts: list[Part]) -> dict[str, NDArray
         columns["adversarial_class"].append(_taken(part.outputs.argmax(-1), best, part.logits.argmax(-1)))
         columns["radius"].append(_taken(part.radius, best, _full(number, math.inf)))
         columns["margin"].append(_taken(part.margin, best, _full(number, math.nan)))
+        if part.grid is not None:
+            nearest = _nearest_on_grid(part)
+            columns["grid_adversarial"].append(_taken(part.grid.x, nearest, part.samples.x))
+            columns["grid_radius"].append(_taken(part.grid.radius, nearest, _full(number, math.inf)))
         asked = part.questions.asked
         about = asked.frame if asked.frame is not None else asked.target
         of_questions["question_sample"].append(asked.sample + part.first)
@@ -43,10 +48,13 @@ def adversarial_arrays(request: Request, parts: list[Part]) -> dict[str, NDArray
         of_questions["question_radius"].append(part.radius)
         of_questions["question_margin"].append(part.margin)
     chosen = columns | of_questions if listed(request) else columns
-    return {name: torch.cat(values).numpy() for name, values in chosen.items()}
+    return {name: torch.cat(values).numpy() for name, values in chosen.items() if values}
 
 
-_COLUMNS: Final = ("x", "adversarial", "labels", "predicted", "adversarial_class", "radius", "margin")
+_COLUMNS: Final = (
+    *("x", "adversarial", "labels", "predicted", "adversarial_class", "radius", "margin"),
+    *("grid_adversarial", "grid_radius"),
+)
 _OF_QUESTIONS: Final = (
     *("question_sample", "question_frame_or_target", "question_adversarial"),
     *("question_radius", "question_margin"),
@@ -60,6 +68,16 @@ def _best(request: Request, part: Part) -> list[int | None]:
         mine = (part.questions.sample == k).nonzero()[:, 0]
         best.append(best_question(request, part, mine) if len(mine) else None)
     return best
+
+
+def _nearest_on_grid(part: Part) -> list[int | None]:
+    """The question of each sample with the smallest radius on the grid, None where it has none."""
+    assert part.grid is not None
+    nearest: list[int | None] = []
+    for k in range(len(part.samples)):
+        mine = (part.questions.sample == k).nonzero()[:, 0]
+        nearest.append(int(mine[part.grid.radius[mine].argmin()]) if len(mine) else None)
+    return nearest
 
 
 def _full(number: int, value: float) -> torch.Tensor:

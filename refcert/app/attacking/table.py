@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -11,44 +13,75 @@ from rich.table import Table
 from refcert.app.report import words
 from refcert.app.tables import SHOWN
 
+Row = dict[str, Any]
+NO_QUESTION: Final = "no question"
+_DIGITS: Final = 5
 
-def print_attack(console: Console, result: dict[str, Any], out: Path | None) -> None:
+
+def print_attack(console: Console, result: Row, out: Path | None) -> None:
     """One row a sample, then counts and means."""
     request = result["request"]
     search = "found" in result
     console.print(result["model"]["description"], soft_wrap=True)
     console.print(f"{result['method']}: {result['attack']['summary']}", soft_wrap=True)
     console.print(f"{question_words(request)}; data {result['data']['name']}, {result['data']['unit']}", soft_wrap=True)
-    table = Table(
-        "sample", "label", "predicted", "adversarial radius" if search else "broken", "adversarial class", "margin"
-    )
+    columns = _columns(result)
+    table = Table(*columns)
     for row in result["samples"][:SHOWN]:
-        table.add_row(
-            str(row["index"]),
-            words.labels(row["label"]),
-            words.labels(row["predicted"]),
-            _radius(row) if search else {True: "yes", False: "not found", None: "-"}[row["broken"]],
-            "-" if row["adversarial_class"] is None else words.labels(row["adversarial_class"]),
-            "-" if row["margin"] is None else f"{row['margin']:.4g}",
-        )
+        table.add_row(*(shown(row) for shown in columns.values()))
     console.print(table)
     if len(result["samples"]) > SHOWN:
         console.print(f"... and {len(result['samples']) - SHOWN} more (--json or --out has all)")
     parts = [f"{result['correct']} of {result['count']} classified correctly"]
     if search:
+        if result["correct"] < result["count"] and request["spec"] is None:
+            parts[0] += ", the others have radius 0"
         parts.append(f"adversarial inputs found for {result['found']}, none for {result['not_found']}")
+        if result["without_question"]:
+            parts.append(f"no question about {result['without_question']}")
         if result["mean_radius"] is not None:
             parts.append(f"radius: mean {result['mean_radius']:.5g}, median {result['median_radius']:.5g}")
+        if result.get("mean_grid_radius") is not None:
+            grid = result["attack"]["grid"]
+            parts.append(
+                f"in whole steps of 1/{grid}: {result['found_on_grid']}, mean {result['mean_grid_radius']:.5g}"
+            )
     else:
         parts.append(f"{result['broken']} broken")
     parts.append(f"{result['seconds']:.2f} s for the attack")
     console.print("; ".join(parts), soft_wrap=True)
-    console.print(result["meaning"].capitalize() + ".", soft_wrap=True)
+    console.print(result["meaning"][:1].upper() + result["meaning"][1:] + ".", soft_wrap=True)
     if out is not None:
         console.print(f"Saved: {out}", soft_wrap=True)
 
 
-def question_words(request: dict[str, Any]) -> str:
+def _columns(result: Row) -> dict[str, Callable[[Row], str]]:
+    """Head and reader of every column that this result has."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "sample": lambda row: str(row["index"]),
+        "label": lambda row: words.labels(row["label"]),
+        "predicted": lambda row: words.labels(row["predicted"]),
+    }
+    if "found" in result:
+        columns["adversarial radius"] = _radius
+    else:
+        if result["request"]["radius_db"] is not None:
+            columns["radius"] = lambda row: "-" if row["radius"] is None else f"{row['radius']:.5g}"
+        columns["broken"] = lambda row: {True: "yes", False: "not found", None: NO_QUESTION}[row["broken"]]
+    columns["adversarial class"] = lambda row: (
+        "-" if row["adversarial_class"] is None else words.labels(row["adversarial_class"])
+    )
+    columns["margin"] = lambda row: "-" if row["margin"] is None else f"{row['margin']:.4g}"
+    rows = result["samples"]
+    if "grid_radius" in rows[0]:
+        grid = result["attack"]["grid"]
+        columns[f"in steps of 1/{grid}"] = lambda row: "-" if row["grid_radius"] is None else _up(row["grid_radius"])
+    if "status" in rows[0]:
+        columns["search ended"] = lambda row: row["status"] or "-"
+    return columns
+
+
+def question_words(request: Row) -> str:
     """The question in a few words."""
     asked = f"{request['input_set']} of the data"
     if request["norm"] is not None:
@@ -66,7 +99,14 @@ def question_words(request: dict[str, Any]) -> str:
     return f"{asked}, " + (request["target"] if request["top_k"] is None else f"top {request['top_k']}")
 
 
-def _radius(row: dict[str, Any]) -> str:
+def _radius(row: Row) -> str:
+    if row["found"] is None:
+        return NO_QUESTION
     if row["radius"] is None:
         return "none found"
-    return f"{row['radius']:.5g}" if row["correct"] else "0 (misclassified)"
+    return "0 (misclassified)" if not row["correct"] and not row["radius"] else _up(row["radius"])
+
+
+def _up(radius: float) -> str:
+    """Five digits, rounded up: an upper bound stays one."""
+    return f"{Context(prec=_DIGITS, rounding=ROUND_CEILING).create_decimal_from_float(radius).normalize():f}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from gpu_engine.attacks.family import BallFamily
 from gpu_engine.attacks.found import Smallest, Worst, smallest_at, worst_at
 from gpu_engine.attacks.question import Question
 from gpu_engine.attacks.registry import ATTACKS
+from gpu_engine.errors import NumericalError
 from gpu_engine.forward import logits_ragged
 from refcert.app.attacked import ball_family, point_question
 from refcert.app.attacking.method import Method
@@ -26,6 +28,9 @@ from refcert.app.questions import Questions, ask
 from refcert.app.records import records
 from refcert.app.samples import Samples
 
+FOUND: Final = "found"
+BEYOND: Final = "found beyond the radius"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -36,7 +41,8 @@ class Part:
     radius. outputs (questions, ...) at x, logits at the samples. radius (questions,): of the smallest ball around x,
     infinity where none was found; at a fixed radius the radius that was asked about. seconds: of the search.
     status (questions,): how the search ended, of an attack that says so (a solver that failed or ran out of time), else
-    empty.
+    empty; programs (questions,): how many of its programs ended how. grid: the same rounded to whole levels, where that
+    was asked for.
     """
 
     first: int
@@ -50,6 +56,8 @@ class Part:
     radius: Tensor
     seconds: float
     status: tuple[str, ...] = ()
+    programs: tuple[Mapping[str, int], ...] = ()
+    grid: Smallest | None = None
 
     @property
     def broken(self) -> Tensor:
@@ -64,6 +72,11 @@ def attack_all(opened: Opened, method: Method, progress: Progress) -> list[Part]
     """
     request, total = opened.request, len(opened.samples)
     require_set_attack(opened, method)
+    if method.grid is not None and not request.search:
+        raise InputError(
+            f"--grid {method.grid} rounds the smallest perturbations, and at a fixed radius none is asked for; leave "
+            "out one of them"
+        )
     parts = []
     with progress.task(f"attacking by {method.name}", total, unit="samples") as tick:
         for first in range(0, total, request.batch_size):
@@ -91,6 +104,7 @@ def device_family(opened: Opened, samples: Samples, questions: Questions) -> Bal
 def _part(opened: Opened, method: Method, samples: Samples, first: int, generator: torch.Generator) -> Part:
     request, model = opened.request, opened.model
     questions, logits = ask(request, model, samples), samples.logits(model)
+    require_outputs(samples, logits, first)
     rows = records(request, questions, None, first, samples, logits)
     decided = [{name: row[name] for name in ("index", "label", "predicted", "correct")} for row in rows]
     began = time.perf_counter()
@@ -98,49 +112,79 @@ def _part(opened: Opened, method: Method, samples: Samples, first: int, generato
         none = torch.zeros(0, dtype=torch.float64)
         return Part(first, samples, questions, decided, logits, logits[:0], samples.x[:0], none, none, 0.0)
     if request.search:
-        found, status = _search(opened, method, samples, questions, generator)
-        x, margin, radius = _misclassified_at_once(opened, samples, questions, decided, found)
+        found, ends, grid = _search(opened, method, samples, questions, generator)
+        found = _misclassified_at_once(opened, samples, questions, decided, found)
+        if grid is not None:
+            grid = _misclassified_at_once(opened, samples, questions, decided, grid)
+            found = found.or_better(grid)  # rounding towards the sample can make a perturbation smaller
+        x, margin, radius = found.x, found.margin, found.radius
     else:
-        status = ()
-        x, margin, radius = _fixed(opened, method, samples, questions, generator)
+        grid = None
+        x, margin, radius, ends = _fixed(opened, method, samples, questions, generator)
     seconds = time.perf_counter() - began
     outputs = model.logits(x) if questions.lengths is None else logits_ragged(model, x, questions.lengths)
-    return Part(first, samples, questions, decided, logits, outputs, x, margin, radius, seconds, status)
+    return Part(first, samples, questions, decided, logits, outputs, x, margin, radius, seconds, *ends, grid)
+
+
+def require_outputs(samples: Samples, logits: Tensor, first: int) -> None:
+    """Raise NumericalError with the index of the first sample at which the network overflows. first: of the part."""
+    lost = ~torch.isfinite(logits).all(-1)
+    if lost.ndim == 2:  # behind a sequence's end there are no answers
+        lost = (lost & (torch.arange(lost.shape[1]) < samples.real_frames()[:, None])).any(1)
+    if bool(lost.any()):
+        index = first + int(lost.nonzero()[0, 0])
+        raise NumericalError(
+            f"the network's outputs overflow at sample {index} itself; nothing can be asked about it. Scale its "
+            "values, or leave it out"
+        )
 
 
 def _search(
     opened: Opened, method: Method, samples: Samples, questions: Questions, generator: torch.Generator
-) -> tuple[Smallest, tuple[str, ...]]:
+) -> tuple[Smallest, _Ends, Smallest | None]:
+    """What was found, how the searches ended, and the same on the grid where one was asked for."""
     question, family = device_question(opened, questions), device_family(opened, samples, questions)
     found = method.search().smallest(question, family, generator)
-    return checked_again(opened, samples, questions, found.x), tuple(getattr(found, "status", ()))
+    grid = getattr(found, "grid", None)
+    on_grid = None if grid is None else checked_again(opened, samples, questions, grid.x, as_given=True)
+    return checked_again(opened, samples, questions, found.x), _ends(found), on_grid
+
+
+_Ends = tuple[tuple[str, ...], tuple[Mapping[str, int], ...]]
+
+
+def _ends(found: Smallest) -> _Ends:
+    """status and programs of an attack that has them, else empty."""
+    return tuple(getattr(found, "status", ())), tuple(getattr(found, "programs", ()))
 
 
 def _misclassified_at_once(
     opened: Opened, samples: Samples, questions: Questions, decided: list[dict[str, Any]], found: Smallest
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Smallest:
     """Where labels are asked about, the radius of a misclassified sample is 0, whichever class the question names."""
     if not opened.request.about_label:
-        return found.x, found.margin, found.radius
+        return found
     correct = torch.tensor([row["correct"] for row in decided])[questions.sample]
     center = samples.x[questions.sample]
     at_center = point_question(opened.model, questions).plain_margins(center)
-    return (
+    return Smallest(
         torch.where(correct[:, None, None], found.x, center),
         torch.where(correct, found.margin, at_center),
         torch.where(correct, found.radius, 0.0),
     )
 
 
-def checked_again(opened: Opened, samples: Samples, questions: Questions, x: Tensor) -> Smallest:
-    """Inputs as results, computed afresh on the CPU: other devices round in another order."""
+def checked_again(
+    opened: Opened, samples: Samples, questions: Questions, x: Tensor, *, as_given: bool = False
+) -> Smallest:
+    """Inputs as results, computed afresh on the CPU: other devices round in another order; see `smallest_at`."""
     question = point_question(opened.model, questions)
-    return smallest_at(question, ball_family(opened.request, samples, questions), x.cpu())
+    return smallest_at(question, ball_family(opened.request, samples, questions), x.cpu(), as_given=as_given)
 
 
 def _fixed(
     opened: Opened, method: Method, samples: Samples, questions: Questions, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, _Ends]:
     """The worst input of each fixed set; an attack that only searches radii answers by a radius that fits."""
     request, question = opened.request, point_question(opened.model, questions)
     radius = fixed_radius(request, samples)[questions.sample]
@@ -150,7 +194,7 @@ def _fixed(
         device = torch.device(request.device)
         worst = attack.worst(device_question(opened, questions), inputs.to(device), generator)
         again = worst_at(question, worst.x.cpu())
-        return again.x, again.margin, radius
+        return again.x, again.margin, radius, ((), ())
     family = ball_family(request, samples, questions)  # raises for sets without a radius
     smallest = method.search().smallest(
         device_question(opened, questions), device_family(opened, samples, questions), generator
@@ -159,7 +203,11 @@ def _fixed(
     fits = found.radius <= radius
     center = Worst(family.center, question.plain_margins(family.center))
     x = torch.where(fits[:, None, None], found.x, center.x)
-    return x, torch.where(fits, found.margin, center.margin), radius
+    status, programs = _ends(smallest)
+    if status:
+        near = fits.tolist()
+        status = tuple(BEYOND if end == FOUND and not near[k] else end for k, end in enumerate(status))
+    return x, torch.where(fits, found.margin, center.margin), radius, (status, programs)
 
 
 def require_set_attack(opened: Opened, method: Method) -> None:

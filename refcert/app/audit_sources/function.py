@@ -9,26 +9,23 @@ prints goes to standard error.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
-import io
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import numpy as np
 
 from refcert.app.audit_sources.boxes import FROM_RUN, SIDES_OF_BOX, Boxes, Draw
 from refcert.app.audit_sources.returned import SIGNATURE, box_of, columns_of, own_frames, said_of
 from refcert.app.audit_sources.source import Part, Source
-from refcert.app.errors import InputError, Interrupted
+from refcert.app.errors import InputError
+from refcert.app.foreign_code import is_ctrl_c, quiet
 from refcert.audit.plane_table import Column, PlaneTable
 
 _NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -102,24 +99,14 @@ def _given(kind: str, boxes: Boxes) -> dict[str, Column]:
 
 
 class PlanesFunction:
-    """The function behind a name. file: its module's, '' where there is none; source: its name and the file's bytes."""
+    """The function behind a name, or one that is handed over under a name for messages.
 
-    def __init__(self, text: str) -> None:
+    file: its module's, '' where there is none; source: its name and the file's bytes.
+    """
+
+    def __init__(self, text: str, function: Callable[..., Any] | None = None) -> None:
         self.text = text
-        module_name, _, path = text.partition(":")
-        module = _import(text, module_name)
-        found: Any = module
-        for name in path.split("."):
-            if not hasattr(found, name):
-                known = sorted(n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_"))
-                raise InputError(
-                    f"{text}: {module_name} ({module.__file__}) has no {path!r}; it has {', '.join(known) or 'nothing'}"
-                )
-            found = getattr(found, name)
-        if not callable(found):
-            raise InputError(f"{text} is {found!r}, which cannot be called; name a function")
-        self._function: Callable[..., Any] = found
-        file = module.__file__
+        self._function, file = _named(text) if function is None else (function, None)
         self.file = file if file is not None and Path(file).is_file() else ""
         self.source = text.encode() + (Path(self.file).read_bytes() if self.file else b"")
 
@@ -149,10 +136,10 @@ class PlanesFunction:
         before = [np.ascontiguousarray(boxes[:, k], dtype=dtype) for k in range(len(SIDES_OF_BOX))]
         inputs = [array.copy() for array in before]
         try:
-            with _quiet():
+            with quiet():
                 returned = self._function(kind, *inputs)
         except BaseException as error:
-            if _is_ctrl_c(error):
+            if is_ctrl_c(error):
                 raise
             raise _Raised from error
         for name, was, now in zip(SIDES_OF_BOX, before, inputs, strict=True):
@@ -189,11 +176,28 @@ class _Raised(Exception):  # noqa: N818 - carries the user's exception to where 
     """The function raised."""
 
 
+def _named(text: str) -> tuple[Callable[..., Any], str | None]:
+    """The function of a name module:function and the file of its module."""
+    module_name, _, path = text.partition(":")
+    module = _import(text, module_name)
+    found: Any = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            known = sorted(n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_"))
+            raise InputError(
+                f"{text}: {module_name} ({module.__file__}) has no {path!r}; it has {', '.join(known) or 'nothing'}"
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        raise InputError(f"{text} is {found!r}, which cannot be called; name a function")
+    return found, module.__file__
+
+
 def _import(text: str, name: str) -> ModuleType:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
-        with _quiet():
+        with quiet():
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
@@ -203,31 +207,7 @@ def _import(text: str, name: str) -> ModuleType:
             ) from error
         raise InputError(f"{text}: importing {name} raised {said_of(error)}") from error
     except BaseException as error:
-        if _is_ctrl_c(error):
+        if is_ctrl_c(error):
             raise
         guard = "" if isinstance(error, Exception) else "; guard it with __name__"
         raise InputError(f"{text}: importing {name} raised {said_of(error)}{guard}") from error
-
-
-def _is_ctrl_c(error: BaseException) -> bool:
-    """Whether somebody stopped refcert, not the function; the program has an exception of its own for that."""
-    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return isinstance(error, Interrupted) or (plain and isinstance(error, KeyboardInterrupt))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Standard output is refcert's own, and so is the end of its process: a silent one would look like success."""
-    leave, mine = os._exit, os.getpid()
-
-    def stay(status: int) -> NoReturn:
-        if os.getpid() != mine:  # a process that the function started
-            leave(status)
-        raise SystemExit(f"os._exit({status})")
-
-    os._exit = stay
-    try:
-        with contextlib.redirect_stdout(sys.stderr if sys.stderr is not None else io.StringIO()):
-            yield
-    finally:
-        os._exit = leave

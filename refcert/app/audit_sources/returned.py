@@ -21,6 +21,14 @@ _CONTRACT: Final = (
 )
 
 
+class NotFiniteError(InputError):
+    """A number of a plane is NaN or infinite: value. first + row: of its box; side, name: which number."""
+
+    def __init__(self, message: str, value: float, first: int, row: int, side: str, name: str) -> None:
+        super().__init__(message)
+        self.value, self.first, self.row, self.side, self.name = value, first, row, side, name
+
+
 def columns_of(returned: Any, where: str, kind: str, boxes: Boxes, first: int) -> dict[str, NDArray[np.float64]]:
     """slope_v, slope_z and offset of all lower planes, then of all upper ones: (2 count,) for boxes (count, 4).
 
@@ -80,8 +88,9 @@ def _column(values: Any, where: str, side: str, name: str, kind: str, boxes: Box
     bad = np.flatnonzero(~np.isfinite(found))
     if len(bad):
         row = int(bad[0])
-        raise InputError(
-            f"{what}, row {first + row} is {found[row].item()!r}; every number must be finite. {box_of(boxes[row])}"
+        raise NotFiniteError(
+            f"{what}, row {first + row} is {found[row].item()!r}; every number must be finite. {box_of(boxes[row])}",
+            *(float(found[row]), first, row, side, name),
         )
     return found
 

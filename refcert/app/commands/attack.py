@@ -31,7 +31,9 @@ class AttackCommand(TyperCommand):
 
         for parameter in self.params:
             if parameter.name == "method" and isinstance(parameter, TyperOption):
-                parameter.help = "; ".join(f"{name}: {entry.summary}" for name, entry in ATTACKS.items()) + "."
+                parameter.help = "Which attack. " + " ".join(
+                    f"{name}: {entry.summary.rstrip('.')}." for name, entry in ATTACKS.items()
+                )
         super().format_help(ctx, formatter)
 
 
@@ -83,6 +85,20 @@ def attack(
     restarts: Annotated[
         int | None, typer.Option(parser=as_whole, metavar="N", help="Restarts; default: the attack's own.")
     ] = None,
+    grid: Annotated[
+        int | None,
+        typer.Option(
+            parser=as_whole,
+            metavar="N",
+            help="Of lp: also round what was found to whole multiples of 1/N, such as 255 for images.",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            parser=as_number, metavar="SECONDS", help="Of lp: for the linear programs of each question; default: none."
+        ),
+    ] = None,
     device: Device = "cpu",
     batch_size: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass.")] = 100,
     seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Decides every random start.")] = 0,
@@ -125,5 +141,9 @@ def attack(
         spec=spec,
         memory=None,
     )
-    result = run_attack(request, Method(method, steps, restarts), out=out, progress=progress_bars())
-    print_result(lambda: result, lambda console: print_attack(console, result, out), as_json=as_json)
+
+    def show(result: dict[str, Any], saved: Path | None = None) -> None:
+        print_result(lambda: result, lambda console: print_attack(console, result, saved), as_json=as_json)
+
+    asked = Method(method, steps, restarts, grid, time_limit)
+    show(run_attack(request, asked, out=out, progress=progress_bars(), rescue=show), out)

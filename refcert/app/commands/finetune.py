@@ -54,13 +54,24 @@ def finetune(
     ] = None,
     norm: Annotated[str, typer.Option(metavar="P", help="l_p norm: inf, 2, 1 or any p >= 1.")] = "inf",
     clip: Clip = None,
-    rounds: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Rounds, each with a checkpoint.")] = 5,
-    epochs: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Epochs a round.")] = 20,
-    rate: Annotated[float, typer.Option(parser=as_number, metavar="X", help="Step length of Adam.")] = 1e-3,
+    rounds: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Rounds, each with a checkpoint; default: 5.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Epochs a round; default: 8 to 20, by the way.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(parser=as_number, metavar="X", help="Step length of Adam; default: 0.003 or 0.005.")
+    ] = None,
     batch: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Samples a step.")] = 64,
     natural: Annotated[
-        float, typer.Option(parser=as_number, metavar="K", help="With --certified: weight of the plain loss, 0 to 1.")
-    ] = 0.5,
+        float | None,
+        typer.Option(parser=as_number, metavar="K", help="Weight of the plain loss, 0 to 1; default: 0.25 or 0.5."),
+    ] = None,
+    stretch: Annotated[
+        float | None,
+        typer.Option(parser=as_number, metavar="X", help="Train up to X times the radius; default: 1.5 or 1."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(parser=as_positive, metavar="N", help="Steps of the attack trained on.")
     ] = None,
@@ -68,7 +79,7 @@ def finetune(
         int | None, typer.Option(parser=as_positive, metavar="N", help="Restarts of the attack trained on.")
     ] = None,
     attacked: Annotated[
-        int | None, typer.Option(parser=as_positive, metavar="N", help="Training samples attacked a round; all.")
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Training samples a search takes; all, or 200.")
     ] = None,
     attacks: Annotated[
         str, typer.Option(metavar="NAMES", help="Attacks to measure with, before and after.")
@@ -85,11 +96,22 @@ def finetune(
 ) -> None:
     """Train a network further for robustness, and measure it by all attacks before and after."""
     from gpu_engine.errors import EngineError
-    from gpu_engine.training.recipe import Recipe
+    from gpu_engine.training.recipe import Recipe, recommended
     from refcert.app.finetuning.run import Job, run
     from refcert.app.finetuning.table import print_finetune
     from refcert.app.request import parse_clip, parse_norm
 
+    optional = {
+        "rounds": rounds,
+        "epochs": epochs,
+        "rate": rate,
+        "steps": steps,
+        "restarts": restarts,
+        "attacked": attacked,
+        "natural": natural,
+        "stretch": stretch,
+    }
+    given = {name: value for name, value in optional.items() if value is not None}
     try:
         recipe = Recipe(
             method=method,
@@ -97,15 +119,9 @@ def finetune(
             radius=radius,
             p=parse_norm(norm),
             clip=None if clip is None else parse_clip(*clip),
-            rounds=rounds,
-            epochs=epochs,
-            rate=rate,
             batch=batch,
             seed=seed,
-            steps=steps,
-            restarts=restarts,
-            attacked=attacked,
-            natural=natural,
+            **{**recommended(method, certified), **given},
         )
         names = tuple(name.strip() for name in attacks.split(",") if name.strip())
         job = Job(recipe, data, names, count, model, module, test, structure, readout, dtype)

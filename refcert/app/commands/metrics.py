@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -82,9 +82,12 @@ def metrics(
         bool, typer.Option("--score", help="Also the CLEVER-RNN score, an estimate without guarantee.")
     ] = False,
     score_samples: Annotated[
-        int, typer.Option(parser=as_positive, metavar="N", help="Points in each batch of the score.")
-    ] = 100,
-    score_batches: Annotated[int, typer.Option(parser=as_positive, metavar="N", help="Batches of the score.")] = 100,
+        int | None,
+        typer.Option(parser=as_positive, metavar="N", help="Points in each batch of the score; default: 100."),
+    ] = None,
+    score_batches: Annotated[
+        int | None, typer.Option(parser=as_positive, metavar="N", help="Batches of the score; default: 100.")
+    ] = None,
     resamples: Annotated[
         int, typer.Option(parser=as_whole, metavar="N", help="Resamples of the bootstrap over samples.")
     ] = 2000,
@@ -108,10 +111,12 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Robustness of a model between certified radii and attacks: robust accuracy, frequency, severity, mean radius."""
-    from refcert.app.metrics.options import MetricsRequest, Scored, methods_of, resampling_of, thresholds_of
+    from refcert.app.attacked import require_ball
+    from refcert.app.metrics.options import MetricsRequest, methods_of, resampling_of, scored_of, thresholds_of
     from refcert.app.metrics.run import run_metrics
     from refcert.app.metrics.table import print_metrics
 
+    require_ball(input_set)
     request = request_of(
         search=True,
         radius=None,
@@ -143,7 +148,10 @@ def metrics(
         methods_of(methods, steps, restarts),
         thresholds_of(thresholds),
         resampling_of(resamples, confidence, seed),
-        Scored(score_samples, score_batches) if score else None,
+        scored_of(score, score_samples, score_batches),
     )
-    result = run_metrics(asked, out=out, progress=progress_bars())
-    print_result(lambda: result, lambda console: print_metrics(console, result, out), as_json=as_json)
+
+    def show(result: dict[str, Any], saved: Path | None = None) -> None:
+        print_result(lambda: result, lambda console: print_metrics(console, result, saved), as_json=as_json)
+
+    show(run_metrics(asked, out=out, progress=progress_bars(), rescue=show), out)

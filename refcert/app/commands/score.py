@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -86,9 +86,11 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Estimate the robustness of every sample by CLEVER-RNN, from sampled gradients: no guarantee of any kind."""
+    from refcert.app.attacked import require_ball
     from refcert.app.scoring import Scoring, run_score
     from refcert.app.scoring_table import print_score
 
+    require_ball(input_set)
     request = request_of(
         search=True,
         radius=None,
@@ -113,5 +115,9 @@ def score(
         spec=spec,
         memory=None,
     )
-    result = run_score(Scoring(request, samples, batches, ball_radius, constants), out=out, progress=progress_bars())
-    print_result(lambda: result, lambda console: print_score(console, result), as_json=as_json)
+
+    def show(result: dict[str, Any], saved: Path | None = None) -> None:
+        print_result(lambda: result, lambda console: print_score(console, result, saved), as_json=as_json)
+
+    scoring = Scoring(request, samples, batches, ball_radius, constants)
+    show(run_score(scoring, out=out, progress=progress_bars(), rescue=show), out)

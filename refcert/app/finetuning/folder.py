@@ -4,7 +4,7 @@ request.json                    what was asked, digests of network and data, ver
 before.json                     metrics of the network as it was
 rounds/round-0001.safetensors         the network after the round (`refcert certify` reads it)
 rounds/round-0001.state.safetensors   weights, moments of Adam, generator: what the next round depends on
-rounds/round-0001.json                losses, and the digest of the state; written last: then the round counts
+rounds/round-0001.json                radius, losses, digest of the state; written last: then the round counts
 model.safetensors               the network after the last round; of a user's own module also module.safetensors
 summary.json                    written last
 """
@@ -37,10 +37,10 @@ class FinetuneFolder:
 
     path: Path
 
-    def write_round(self, done: Round, model: RecurrentClassifier, state: State) -> None:
-        """The checkpoint of a round."""
+    def write_round(self, done: Round, model: RecurrentClassifier, state: State, made: str) -> None:
+        """The checkpoint of a round; made: what the run is, for the model's file."""
         content = save(state.tensors)
-        write_file(self._file(done.number, ".safetensors"), model_bytes(model))
+        write_file(self._file(done.number, ".safetensors"), model_bytes(model, {"made": made}))
         write_file(self._file(done.number, ".state.safetensors"), content)
         record = {"state_sha256": hashlib.sha256(content).hexdigest(), **asdict(done)}
         write_file(self._file(done.number, ".json"), json_bytes(record))

@@ -16,9 +16,9 @@ from torch import nn
 
 from gpu_engine.errors import ModelError
 from gpu_engine.training.trainable import TrainableModule
-from refcert.app.audit_sources.function import _is_ctrl_c, _quiet
 from refcert.app.audit_sources.returned import said_of
 from refcert.app.errors import InputError
+from refcert.app.foreign_code import is_ctrl_c, quiet
 
 
 def open_module(text: str, seed: int, structure: str | None, readout: str | None) -> tuple[TrainableModule, str]:
@@ -38,12 +38,12 @@ def open_module(text: str, seed: int, structure: str | None, readout: str | None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            with _quiet():
+            with quiet():
                 spec.loader.exec_module(module)
                 function = getattr(module, name, None)
                 network = function() if callable(function) else None
         except BaseException as error:
-            if _is_ctrl_c(error):
+            if is_ctrl_c(error):
                 raise
             raise InputError(f"--module {text}: {said_of(error)}") from error
     if not callable(function):

@@ -87,18 +87,17 @@ def run(job: Job, *, out: Path, resume: bool, progress: Progress) -> dict[str, A
     samples = labelled(test)
     if metrics is None:
         with progress.task("measuring before", len(job.attacks) + 1, unit="metrics") as tick:
-            metrics = measure(before, samples, wanted, tick)
+            metrics = measure(before, samples, wanted, tick, path)
         folder.write_before(metrics)
     state = folder.last_state()
     if state is not None:
         trainer.restore(state)
     seconds = _train(trainer, folder, progress)
     model = network.frozen()
-    made = f"refcert finetune, {_how(job.recipe)}, seed {job.recipe.seed}"
     module = network.module if isinstance(network, TrainableModule) else None
-    result = folder.write_result(model, module, made)
+    result = folder.write_result(model, module, _made(job.recipe))
     with progress.task("measuring after", len(job.attacks) + 1, unit="metrics") as tick:
-        after = measure(model, samples, wanted, tick)
+        after = measure(model, samples, wanted, tick, path)
     summary = {
         **asked,
         "result": str(result),
@@ -128,7 +127,9 @@ def _train(trainer: Trainer, folder: FinetuneFolder, progress: Progress) -> floa
     start = time.perf_counter()
 
     def keep(trainer: Trainer, done: Round) -> None:
-        folder.write_round(done, trainer.network.frozen(), trainer.state())
+        recipe = trainer.recipe
+        made = f"{_made(recipe)}; after round {done.number} of {recipe.rounds}, trained up to radius {done.radius:g}"
+        folder.write_round(done, trainer.network.frozen(), trainer.state(), made)
 
     left = (trainer.recipe.rounds - trainer.rounds) * trainer.recipe.epochs
     try:
@@ -140,9 +141,9 @@ def _train(trainer: Trainer, folder: FinetuneFolder, progress: Progress) -> floa
     return time.perf_counter() - start
 
 
-def _how(recipe: Recipe) -> str:
+def _made(recipe: Recipe) -> str:
     what = f"adversarial inputs by {recipe.method}" if recipe.method else f"{recipe.certified} bounds"
-    return f"{what} at radius {recipe.radius:g}, l_{norm_name(recipe.p)}"
+    return f"refcert finetune, {what} at radius {recipe.radius:g}, l_{norm_name(recipe.p)}, seed {recipe.seed}"
 
 
 def _asked(

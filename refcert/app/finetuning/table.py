@@ -18,6 +18,11 @@ def print_finetune(console: Console, summary: dict[str, Any]) -> None:
         f"{recipe['epochs']} epochs on {summary['training']['count']} samples; measured on {after['count']} others",
         soft_wrap=True,
     )
+    if recipe["certified"]:
+        reached = next(
+            done["number"] for done in summary["rounds"] if done["radius"] == summary["rounds"][-1]["radius"]
+        )
+        console.print(f"the radius trained on grew until round {reached}; networks of earlier rounds are unfinished")
     table = Table(f"at radius {recipe['radius']:g}", "before", "after")
     table.add_row("accuracy", _share(before["accuracy"]), _share(after["accuracy"]))
     for name in after["attacks"]:
@@ -26,6 +31,7 @@ def print_finetune(console: Console, summary: dict[str, Any]) -> None:
             continue
         table.add_row(f"adversarial frequency by {name}, at least", *(_share(m["frequency"]) for m in (first, second)))
         table.add_row(f"adversarial severity by {name}, estimate", *(_number(m["severity"]) for m in (first, second)))
+        table.add_row(f"median radius of {name}, at most", *(_number(m["median_radius"]) for m in (first, second)))
     table.add_row("certified accuracy, at least", *(_share(m["certified_accuracy"]) for m in (before, after)))
     console.print(table)
     for name, metrics in after["attacks"].items():

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from refcert.app.report.axes import HEIGHT, TICKS, WIDTH, Axis, Tick, multiples, nice_step, plain, ticks
+from refcert.app.report.axes import TICKS, WIDTH, Axis, Tick, multiples, nice_step, plain, ticks
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 20.0, 14.0, 46.0
-_BAND_HEIGHT: Final = HEIGHT + 30
 _WIDE: Final = 2 * WIDTH + 60
 _WIDE_HEIGHT: Final = 320.0
 _QUARTERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -32,12 +31,12 @@ class Band:
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str
-    width: float = WIDTH
-    height: float = _BAND_HEIGHT
+    width: float = _WIDE
+    height: float = _WIDE_HEIGHT
     left: float = _LEFT
-    right: float = WIDTH - _RIGHT
+    right: float = _WIDE - _RIGHT
     top: float = _TOP
-    bottom: float = _BAND_HEIGHT - _BOTTOM
+    bottom: float = _WIDE_HEIGHT - _BOTTOM
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ def band(result: Mapping[str, Any]) -> Band:
     standing = [s for s in samples if s["attack"] is None or s["attack"] > 0]
     certified = [s["certified"] for s in standing]
     attack = [math.inf if s["attack"] is None else s["attack"] for s in standing]
-    x, marks, step = _radius_axis([*certified, *attack], _LEFT, WIDTH - _RIGHT)
-    y = Axis(0.0, 1.0, _BAND_HEIGHT - _BOTTOM, _TOP)
+    x, marks, step = _radius_axis([*certified, *attack], _LEFT, _WIDE - _RIGHT)
+    y = Axis(0.0, 1.0, _WIDE_HEIGHT - _BOTTOM, _TOP)
     low, high = _steps(certified, count, x, y), _steps(attack, count, x, y)
     curves = [("by attacks: not above", "attack", _path(high)), ("certified: not below", "certified", _path(low))]
     if standing and "score" in standing[0]:

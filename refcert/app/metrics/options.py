@@ -17,8 +17,8 @@ from refcert.app.request import Request
 class Scored:
     """How CLEVER-RNN samples: points a batch, and batches."""
 
-    samples: int
-    batches: int
+    samples: int = 100
+    batches: int = 100
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,30 @@ def thresholds_of(text: str | None) -> tuple[float, ...] | None:
     """'0,0.05,0.1' as numbers, each once. Raises InputError."""
     if text is None:
         return None
-    try:
-        found = tuple(checked_threshold(float(part)) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"--thresholds {text!r}: {error}; give numbers >= 0 such as 0,0.05,0.1") from error
+    found = tuple(_threshold(part, text) for part in text.split(","))
     if len(set(found)) < len(found):
         raise InputError(f"--thresholds {text!r} names a threshold twice; name each once")
     return found
+
+
+def _threshold(part: str, text: str) -> float:
+    try:
+        number = float(part)
+    except ValueError:
+        raise InputError(f"--thresholds {text!r}: {part!r} is not a number; give a list such as 0,0.05,0.1") from None
+    try:
+        return checked_threshold(number)
+    except ValueError as error:
+        raise InputError(f"--thresholds {text!r}: {error}") from error
+
+
+def scored_of(score: bool, samples: int | None, batches: int | None) -> Scored | None:
+    """How the score samples, None where none is asked for. Raises InputError for numbers that nothing would use."""
+    for option, number in (("--score-samples", samples), ("--score-batches", batches)):
+        if number is not None and not score:
+            raise InputError(f"{option} is {number}, but no score is asked for; add --score, or leave it out")
+    given = {"samples": samples, "batches": batches}
+    return Scored(**{name: number for name, number in given.items() if number is not None}) if score else None
 
 
 def resampling_of(resamples: int, level: float, seed: int) -> Resampling:

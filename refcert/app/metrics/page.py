@@ -30,6 +30,7 @@ class MetricsView:
     accuracy: Mapping[str, Any]
     mean: Mapping[str, Any]
     rows: tuple[tuple[str, str, str, str, str, str], ...]
+    methods: tuple[str, ...]
     single: tuple[tuple[str, str, str, str, str], ...]
     samples: tuple[Mapping[str, Any], ...]
     left_out: int
@@ -44,7 +45,14 @@ class MetricsView:
 def render(result: Mapping[str, Any]) -> str:
     """The page as one string. Everything from the result is escaped."""
     return render_page(
-        "metrics.html", "compare.css", "metrics.css", view=collect(result), interval=words.interval, end=_end
+        "metrics.html",
+        "compare.css",
+        "metrics.css",
+        view=collect(result),
+        interval=words.interval,
+        end=_end,
+        sentence=words.sentence,
+        labels=report_words.labels,
     )
 
 
@@ -78,7 +86,7 @@ def collect(result: Mapping[str, Any]) -> MetricsView:
                 words.interval(row),
                 words.confidence(row),
                 *words.sources(row),
-                _sentence(row),
+                _note(row),
             )
             for row in metrics
         ),
@@ -92,6 +100,7 @@ def collect(result: Mapping[str, Any]) -> MetricsView:
             )
             for row in result["by_estimator"]
         ),
+        methods=next((tuple(s["attacks"]) for s in result["samples"] if s["attacks"]), ()),
         samples=tuple(result["samples"][:_TABLE_ROWS]),
         left_out=max(0, len(result["samples"]) - _TABLE_ROWS),
         band=band(result),
@@ -103,7 +112,7 @@ def collect(result: Mapping[str, Any]) -> MetricsView:
     )
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _note(row: Mapping[str, Any]) -> str:
     undefined = row["confidence"]["undefined_resamples"]
     method = row["confidence"]["method"]
     parts = [row["note"] or "", f"confidence: {method}" if method in (ALONE, SAME) else ""]

@@ -18,6 +18,7 @@ from refcert.app.metrics.values import alone, between
 from refcert.app.new_folder import new_folder
 from refcert.app.opening import open_request
 from refcert.app.progress import Progress
+from refcert.app.rescue import Rescue, rescued
 from refcert.app.storage import json_bytes, write_file
 
 JSON_NAME: Final = "metrics.json"
@@ -25,10 +26,13 @@ PAGE_NAME: Final = "metrics.html"
 CARD_NAME: Final = "model_card.md"
 
 
-def run_metrics(asked: MetricsRequest, *, out: Path | None, progress: Progress) -> dict[str, Any]:
+def run_metrics(
+    asked: MetricsRequest, *, out: Path | None, progress: Progress, rescue: Rescue | None = None
+) -> dict[str, Any]:
     """Carry it out; returns what `--json` prints and `metrics.json` holds.
 
-    Raises InputError or EngineError on bad input, OutputError when writing fails (then nothing is left in `out`), and
+    Raises InputError or EngineError on bad input, OutputError when writing fails (then nothing is left in `out`, and
+    `rescue` has shown what was computed), and
     SoundnessFault where an attack lies in a certified ball: its evidence is saved in `out`, else in this folder.
     """
     opened = open_request(asked.request)
@@ -39,7 +43,9 @@ def run_metrics(asked: MetricsRequest, *, out: Path | None, progress: Progress) 
             raise InputError("no sample has a question here, so there is nothing to measure; choose other frames")
         result = _result(asked, sides) | opened.identity | {"request": asked.to_json()}
         result["samples"] = _samples(sides)
-        if folder is not None:
+        if folder is None:
+            return result
+        with rescued(result, rescue):
             write_file(folder / JSON_NAME, json_bytes(result))
             write_file(folder / PAGE_NAME, render(result).encode())
             write_file(folder / CARD_NAME, model_card(result).encode())

@@ -25,6 +25,7 @@ from refcert.app.metrics.estimates import ESTIMATE, LOWER, UPPER, Array
 from refcert.app.metrics.options import Scored
 from refcert.app.opening import Opened
 from refcert.app.progress import Progress
+from refcert.app.questions import ask
 from refcert.app.request import Request
 from refcert.app.sandwich.check import check_sandwich
 
@@ -52,7 +53,7 @@ class Side:
 class Sides:
     """rows: index, label, predicted, correct and certified radius of every sample; kept: those that have a question.
 
-    certified, attacks and score over the kept ones. failed: attacks that could not be carried out, with the reason.
+    certified, attacks and score over the kept ones. failed: attacks, and the score, that could not be carried out.
     questions: how many pairs of a certified radius and a find were held against each other.
     """
 
@@ -89,7 +90,7 @@ def gather(
 ) -> Sides:
     """Certify, attack and check. Raises SoundnessFault, its evidence saved in the folder `evidence`.
 
-    An attack that does not fit the model, or whose numbers overflow, is named in `failed`; the others go on.
+    An attack or a score that does not fit the model, or whose numbers overflow, is named in `failed`; the others go on.
     """
     request = opened.request
     summary = certify_run.run(
@@ -101,9 +102,9 @@ def gather(
         row["certified"] = source["radius"]
     kept = [k for k, row in enumerate(rows) if row["certified"] is not None]
     if request.about_label is False:
-        # The user's own rows: the center decides, not the label.
-        for row, source in zip(rows, found, strict=True):
-            row["correct"] = source["margin"] is None or source["margin"] > 0
+        # The user's own rows: the center decides, not the label; the certified margin is a bound, too low for that.
+        for row, holds in zip(rows, _hold(opened), strict=True):
+            row["correct"] = holds
     certified = Side(
         f"certified ({request.relaxation})",
         LOWER,
@@ -131,8 +132,27 @@ def gather(
                 dict(attacked.ended),
             )
         )
-    scored = None if score is None else _scored(request, score, kept, progress)
+    scored = None
+    if score is not None:
+        try:
+            scored = _scored(request, score, kept, progress)
+        except (EngineError, NumericalError, InputError) as error:
+            failed.append({"name": "CLEVER-RNN", "reason": str(error)})
     return Sides(rows, kept, certified, sides, scored, failed, questions)
+
+
+def _hold(opened: Opened) -> list[bool]:
+    """Whether every question about a sample holds at the sample itself, by the forward pass."""
+    holds, size = [True] * len(opened.samples), opened.request.batch_size
+    for first in range(0, len(opened.samples), size):
+        samples = opened.samples.part(first, first + size)
+        questions = ask(opened.request, opened.model, samples)
+        if not len(questions.sample):
+            continue
+        margins = point_question(opened.model, questions).plain_margins(samples.x[questions.sample])
+        for k, margin in zip(questions.sample.tolist(), margins.tolist(), strict=True):
+            holds[first + k] = holds[first + k] and margin > 0
+    return holds
 
 
 def _checked(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from refcert.app.attacking.table import question_words
 from refcert.app.metrics import words
+from refcert.app.report import words as report_words
 
 
 def print_metrics(console: Console, result: dict[str, Any], out: Path | None) -> None:
@@ -18,7 +19,8 @@ def print_metrics(console: Console, result: dict[str, Any], out: Path | None) ->
     console.print(result["model"]["description"], soft_wrap=True)
     console.print(
         f"{question_words(result['request'])}; data {result['data']['name']}, {result['data']['unit']}; "
-        f"{result['count']} samples, {result['correct']} classified correctly",
+        f"{report_words.plural(result['count'], 'sample')}, {result['correct']} classified correctly"
+        + (f"; no question about {result['without_question']} more" if result["without_question"] else ""),
         soft_wrap=True,
     )
     for side in result["estimators"]:
@@ -29,18 +31,21 @@ def print_metrics(console: Console, result: dict[str, Any], out: Path | None) ->
         )
     for failed in result["failed"]:
         console.print(f"{failed['name']}: NOT CARRIED OUT: {failed['reason']}", soft_wrap=True)
-    table = Table("metric", "interval", f"{level} confidence", "lower end from", "upper end from", "note")
+    table = Table("metric", "interval", f"{level} confidence", "lower end from", "upper end from")
     for row in result["metrics"]:
         table.add_row(
             words.name_of(row),
             words.interval(row),
             words.confidence(row),
             *words.sources(row),
-            row["note"] or "",
         )
     console.print(table)
+    for row in result["metrics"]:
+        if row["note"]:
+            console.print(f"{words.name_of(row)}: {row['note']}", soft_wrap=True)
     single = Table("metric", "estimator", "value", "is", f"{level} confidence")
-    for row in sorted(result["by_estimator"], key=lambda row: (row["metric"], row["threshold"] or 0.0)):
+    order = [words.name_of(row) for row in result["metrics"]]
+    for row in sorted(result["by_estimator"], key=lambda row: order.index(words.name_of(row))):
         single.add_row(
             words.name_of(row),
             row["estimator"],
@@ -49,11 +54,6 @@ def print_metrics(console: Console, result: dict[str, Any], out: Path | None) ->
             words.confidence(row),
         )
     console.print(single)
-    check = result["check"]
-    console.print(
-        f"{check['compared']} certified radii held against attacks: none reaches one"
-        + (f"; {len(check['withdrawn'])} finds were rounding and do not count" if check["withdrawn"] else ""),
-        soft_wrap=True,
-    )
+    console.print(words.checked(result["check"]), soft_wrap=True)
     if out is not None:
         console.print(f"Saved: {out}", soft_wrap=True)

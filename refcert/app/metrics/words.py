@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any, Final
 
 from refcert.app.metrics.estimates import ACCURACY, FREQUENCY, MEAN, MEDIAN, SEVERITY
+from refcert.app.report import words as report_words
 
 NAMES: Final = {
     ACCURACY: "robust accuracy",
@@ -66,6 +67,21 @@ def sources(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["low_from"] == row["high_from"]:
         return "both sides", "both sides"
     return row["low_from"], row["high_from"]
+
+
+def checked(check: Mapping[str, Any]) -> str:
+    """The comparison of certified radii with attacks, in one line."""
+    if not check["compared"]:
+        return "No certified radius could be held against an attack: none was carried out"
+    pairs = f"{check['compared']:,} certified {'radius' if check['compared'] == 1 else 'radii'}"
+    said = f"{pairs} held against attacks: none reaches one"
+    withdrawn = len(check["withdrawn"])
+    return said + (f"; {report_words.plural(withdrawn, 'find')} of rounding taken back" if withdrawn else "")
+
+
+def sentence(text: str) -> str:
+    """With a large first letter; names inside stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def confidence(row: Mapping[str, Any]) -> str:

@@ -49,13 +49,15 @@ def check_sandwich(
     """
     if certified.shape != found.radius.shape or bool((~(certified >= 0) | torch.isinf(certified)).any()):
         raise ValueError(f"certified radii have shape {tuple(certified.shape)}; give one finite number >= 0 a question")
+    if not bool((found.radius >= 0).all()):  # what is no number would pass every comparison
+        raise ValueError("an attack's radius is negative or no number; give infinity where nothing was found")
     certified = certified.to(found.radius)
     withdrawn: dict[int, Judgement] = {}
     for k in ((certified > 0) & (certified >= found.radius)).nonzero()[:, 0].tolist():
         at = slice(k, k + 1)
         judgement = judge(question.select(at), family.select(at), certified[at], found.x[at])
         if not judgement.excused:
-            evidence = _evidence(family, certified, found, judgement, k) | dict(about(k))
+            evidence = _evidence(question, family, certified, found, judgement, k) | dict(about(k))
             _stop(evidence, folder)
         withdrawn[k] = judgement
     if not withdrawn:
@@ -67,7 +69,10 @@ def check_sandwich(
     return Checked(replace(found, x=x, margin=margin, radius=radius), withdrawn)
 
 
-def _evidence(family: BallFamily, certified: Tensor, found: Smallest, judgement: Judgement, k: int) -> dict[str, Any]:
+def _evidence(
+    question: Question, family: BallFamily, certified: Tensor, found: Smallest, judgement: Judgement, k: int
+) -> dict[str, Any]:
+    """All that it takes to see the contradiction again: network, rows, ball and input."""
     return {
         "certified_radius": float(certified[k]),
         "attack_radius": float(found.radius[k]),
@@ -79,6 +84,11 @@ def _evidence(family: BallFamily, certified: Tensor, found: Smallest, judgement:
         "margin_forward_pass": float(found.margin[k]),
         "center": family.center[k].tolist(),
         "adversarial": found.x[k].tolist(),
+        "frames": int(found.x.shape[1] if question.lengths is None else question.lengths[k]),
+        "reading": repr(question.specification.reading),
+        "C": question.specification.C[k].tolist(),
+        "d": question.specification.d[k].tolist(),
+        "network_digest": question.model.digest(),
     }
 
 

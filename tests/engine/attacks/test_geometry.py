@@ -179,6 +179,26 @@ def test_the_ball_of_its_size_holds_an_input(data, p, seed):
     assert all(contains(family.at(size), k, exactly(x[k].numpy())) for k in range(BATCH))
 
 
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, math.inf])
+def test_a_slope_in_one_coordinate_moves_that_one(p):
+    """The room of coordinates without a slope was counted as spent, and the corner was the center."""
+    slope = torch.tensor([[[-5e-9, 0.0, 0.0]], [[0.0, 0.0, 2.0]]], dtype=torch.float64)
+    corner = geometry_of(FrameBalls(torch.zeros(2, 1, 3).double(), torch.ones(2, 1).double(), p)).corner(slope)
+    assert corner.flatten().tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0, 0.0, -1.0], abs=1e-9)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_cannot_be_measured_has_no_size(value, p, shared):
+    """Infinity divided by itself was no number, and that was read as a perturbation of size 0."""
+    family = BallFamily(torch.zeros(1, 2, 2).double(), torch.ones(1, 2).double(), p, None, shared)
+    x = family.center.clone()
+    x[0, 1, 0] = value
+    assert family.size(x).tolist() == [math.inf]
+    assert float(norm_above(x[0, 1], p)) == math.inf
+
+
 def test_what_no_ball_holds_has_no_size():
     center = torch.full((3, 2, 1), 0.5, dtype=torch.float64)
     family = BallFamily(center, torch.tensor([[1.0, 0.0]] * 3).double(), math.inf, (0.0, 1.0))

@@ -10,9 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu_engine.attacks.family import BallFamily
 from gpu_engine.attacks.lbfgs import LBFGS, PRICE_FACTOR, PRICE_HALVINGS, PRICE_MOVES, _search_price
 from gpu_engine.attacks.question import Question
 from gpu_engine.errors import NumericalError
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
+from gpu_engine.spec import untargeted
 from tests.engine.attacks.radius_cases import Case, linear_cases
 
 
@@ -81,6 +84,21 @@ def test_an_overflow_on_the_way_loses_nothing(drawn, slack):
     assert bool((found.radius >= exact * (1 - 1e-9)).all())
     if slack >= 2:
         assert bool((found.radius <= ordinary.radius * 1.1).all())
+
+
+@pytest.mark.parametrize(("size", "clip"), [(1e200, None), (1e-200, (0.0, 1e-200))])
+def test_data_whose_square_overflows(size, clip):
+    """The first price divided by the largest radius squared: an OverflowError for the whole batch."""
+    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    model = RecurrentClassifier(
+        ((Direction("rnn_relu", one / size, one, zero, zero),),),
+        (Dense(torch.tensor([[-1.0], [0.0]]).double(), torch.tensor([0.75, 0.0]).double()),),
+    )
+    center = torch.full((1, 1, 1), size / 2, dtype=torch.float64)
+    question = Question(model, untargeted(torch.tensor([0]), 2))
+    family = BallFamily(center, torch.ones(1, 1, dtype=torch.float64), 2.0, clip)
+    found = LBFGS(steps=3).smallest(question, family, torch.Generator().manual_seed(0))
+    assert float(found.radius) >= size / 4 * (1 - 1e-9)
 
 
 def run(case: Case):

@@ -70,6 +70,24 @@ def test_a_batch_finds_what_each_sample_finds_alone(name, case):
 
 
 @every_attack
+def test_larger_neighbours_change_nothing(name):
+    """Without a clip range, radii begin at the sample's own magnitude, not at the batch's."""
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(4, 3, generator=generator).double(), torch.zeros(4, dtype=torch.float64)
+    cell = Direction("rnn_tanh", weight, torch.eye(4, dtype=torch.float64) / 2, bias, bias)
+    head = Dense(torch.randn(3, 4, generator=generator).double(), torch.zeros(3, dtype=torch.float64))
+    model = RecurrentClassifier(((cell,),), (head,))
+    center = torch.randn((4, 2, 3), generator=generator).double()
+    center[1:] *= torch.tensor([1e2, 1e4, 1e6], dtype=torch.float64)[:, None, None]
+    question = Question(model, untargeted(model.logits(center).argmax(1), 3))
+    case = Case(question, BallFamily(center, torch.ones(4, 2, dtype=torch.float64), 2.0), 0)
+    together, one = run(name, case), slice(0, 1)
+    alone = run(name, Case(question.select(one), case.family.select(one), 0))
+    assert bool(torch.isfinite(alone.radius).all())
+    torch.testing.assert_close(alone.radius, together.radius[one], rtol=1e-9, atol=0.0)
+
+
+@every_attack
 @given(case=cases(max_size=4, norms=(1.0, 2.0, math.inf), ragged=False, scales=(0.5, 1.0, 3.0)))
 @settings(max_examples=6)
 def test_no_attack_is_below_the_certified_radius(name, case):

@@ -12,7 +12,7 @@ from gpu_engine.errors import ModelError, NumericalError, SpecificationError
 from gpu_engine.search.certify import certify
 from gpu_engine.training.finetune import Trainer, adversarial_inputs, family_of, question_of
 from gpu_engine.training.losses import Labelled
-from gpu_engine.training.recipe import Recipe
+from gpu_engine.training.recipe import Recipe, recommended
 from gpu_engine.training.trainable import Trainable, TrainableModule
 from tests.engine.modules import Net
 from tests.engine.training.toy import toy_data, toy_network
@@ -24,9 +24,7 @@ INTERVAL = Recipe(certified="interval", radius=0.2, rounds=2, epochs=15, rate=0.
 
 def broken(model, data, recipe=PGD) -> int:
     """Samples that PGD breaks, or that are misclassified."""
-    wrong = question_of(model, data).plain_margins(data.x) <= 0
-    found = adversarial_inputs(model, data.select((~wrong).nonzero()[:, 0]), recipe, torch.Generator().manual_seed(9))
-    return int(wrong.sum()) + (0 if found is None else len(found))
+    return adversarial_inputs(model, data, recipe, torch.Generator().manual_seed(9)).broken
 
 
 def proved(model, data, radius) -> int:
@@ -101,13 +99,39 @@ def test_a_state_of_another_network_is_refused():
         trainer.restore(other.state())
 
 
-def test_adversarial_inputs_lie_in_their_balls_and_are_misclassified():
-    model, data = toy_network(), toy_data()
-    found = adversarial_inputs(model, data, PGD, torch.Generator().manual_seed(0))
-    assert found is not None and len(found)
-    assert bool((question_of(model, found).plain_margins(found.x) <= 0).all())
-    nearest = (found.x[:, None] - data.x[None]).abs().flatten(2).amax(2).amin(1)
-    assert float(nearest.max()) <= PGD.radius * (1 + 1e-12)
+@pytest.fixture(scope="module")
+def trained():
+    """The toy network after it has learned its data."""
+    network = Trainable(toy_network())
+    Trainer(network, toy_data(), replace(FGSM, radius=0.01, epochs=8)).run()
+    return network.frozen()
+
+
+@pytest.mark.parametrize("method", ["pgd", "fgsm", "lbfgs"])
+def test_each_sample_has_an_input_in_its_ball_that_is_worse_than_itself(trained, method):
+    model, data = trained, toy_data(4)
+    recipe = Recipe(method, radius=0.1, clip=(-0.7, 0.7), **recommended(method, None))
+    recipe = replace(recipe, steps=3) if method == "lbfgs" else recipe
+    data = Labelled(data.x.clamp(-0.7, 0.7), data.labels)
+    found = adversarial_inputs(model, data, recipe, torch.Generator().manual_seed(0))
+    assert torch.equal(found.data.labels, data.labels)
+    assert float((found.data.x - data.x).abs().max()) <= 0.15 * (1 + 1e-12)
+    assert float(found.data.x.abs().max()) <= 0.7
+    margins = question_of(model, data).plain_margins(found.data.x)
+    assert int((margins <= 0).sum()) == found.broken
+    assert bool((margins < question_of(model, data).plain_margins(data.x)).all())
+
+
+def test_a_perturbation_beyond_the_radius_is_shortened_to_it(trained):
+    model, data = trained, toy_data(2)
+    sizes = []
+    for radius in (1e-3, 10.0):
+        recipe = Recipe("lbfgs", radius=radius, steps=3)
+        found = adversarial_inputs(model, data, recipe, torch.Generator().manual_seed(0))
+        sizes.append((found.data.x - data.x).abs().flatten(1).amax(1))
+    shortened = sizes[1] > 1e-3
+    assert bool(shortened.any())
+    torch.testing.assert_close(sizes[0][shortened], torch.full_like(sizes[0][shortened], 1e-3))
 
 
 @pytest.mark.parametrize(

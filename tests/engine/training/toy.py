@@ -8,14 +8,14 @@ from gpu_engine.model import Dense, Direction, RecurrentClassifier
 from gpu_engine.training.losses import Labelled
 
 
-def toy_network(seed: int = 0) -> RecurrentClassifier:
+def toy_network(seed: int = 0, inputs: int = 2) -> RecurrentClassifier:
     """A GRU of four units with random weights."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
         return 0.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    direction = Direction("gru", normal(12, 2), normal(12, 4), normal(12), normal(12))
+    direction = Direction("gru", normal(12, inputs), normal(12, 4), normal(12), normal(12))
     return RecurrentClassifier(layers=((direction,),), after=(Dense(normal(2, 4), normal(2)),))
 
 
