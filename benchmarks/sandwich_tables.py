@@ -81,8 +81,9 @@ def render(lines: Lines, arguments: argparse.Namespace) -> None:
         "Radii in units of pixels in [0, 1]: those of the paper, whose pixels lie in [-1, 1], are twice as large; "
         f"ratios\ncompare. Mean +- standard deviation over the samples. Certified: `{arguments.relaxation}`, bisection "
         f"to {arguments.tolerance:g}.\nCLEVER-RNN ({parts} a sample) is an estimate without guarantee. C&W-Ada: "
-        f"{arguments.cw_steps or 'its own number of'} steps; PGD:\n{arguments.steps} steps, {arguments.restarts} "
-        "restarts, bisection. certified / attack: ratio of means, the attack being the smaller of both.\n"
+        f"{arguments.cw_steps or 'its own number of'} steps; PGD:\n"
+        f"{arguments.steps or 'its own number of'} steps, {arguments.restarts or 'its own number of'} restarts, "
+        "bisection. certified / attack: ratio of means, the attack being the smaller of both.\n"
     )
     for protocol, title in (("targeted", TARGETED), ("clipped", CLIPPED)):
         found = render_protocol(protocol, lines)

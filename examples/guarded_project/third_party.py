@@ -1,4 +1,4 @@
-"""Stands for another engine that this project uses: bounding lines of two activations, and interval bounds of the model.
+"""Stands for another engine that this project uses: bounding lines of two activations and interval bounds of the model.
 
 Both claim to be sound, so both are moved outward by more than their rounding errors.
 """

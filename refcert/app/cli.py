@@ -45,9 +45,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     epilog=(
-        "Exit codes: 0 done, all proved; 1 a plane is REFUTED, a certificate INVALID, a lemma failed, or something is worse "
-        "than its baseline; 2 bad input; 3 a plane is UNDECIDED or was not audited, or a certificate is HOLEY; 4 output "
-        "could not be written; 5 numbers overflow; 70 a fault of refcert itself; 130 interrupted."
+        "Exit codes: 0 done, all proved; 1 a plane is REFUTED, a certificate INVALID, a lemma failed, or something is "
+        "worse than its baseline; 2 bad input; 3 a plane is UNDECIDED or was not audited, or a certificate is HOLEY; "
+        "4 output could not be written; 5 numbers overflow; 70 a fault of refcert itself; 130 interrupted."
     ),
 )
 
