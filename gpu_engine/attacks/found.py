@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gpu_engine.attacks.family import BallFamily
 from gpu_engine.attacks.question import Question
+from gpu_engine.html_table import sample_table
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Worst:
     def found(self) -> Tensor:
         """Where the specification is broken, (batch,) bool."""
         return self.margin <= 0
+
+    def _repr_html_(self) -> str:
+        summary = f"{int(self.found.sum())} of {len(self.margin)} samples broken in their sets"
+        return sample_table(summary, found=self.found, margin=self.margin)
 
     def or_better(self, other: Worst) -> Worst:
         """Of two attacks on the same sets the better one, sample by sample."""
@@ -55,6 +60,10 @@ class Smallest:
     def found(self) -> Tensor:
         """Where an adversarial input, or a broken center, was found, (batch,) bool."""
         return torch.isfinite(self.radius)
+
+    def _repr_html_(self) -> str:
+        summary = f"an adversarial input found for {int(self.found.sum())} of {len(self.radius)} samples"
+        return sample_table(summary, found=self.found, radius=self.radius, margin=self.margin)
 
     def or_better(self, other: Smallest) -> Smallest:
         """Of two attacks on the same families the better one, sample by sample."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gpu_engine.bounds import BoundedProduct
 from gpu_engine.errors import SpecificationError
+from gpu_engine.html_table import sample_table
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.propagation.memory import Budget, budget
@@ -75,6 +76,10 @@ class Certified:
     @property
     def proved(self) -> Tensor:
         return self.margin > 0
+
+    def _repr_html_(self) -> str:
+        summary = f"{int(self.proved.sum())} of {len(self.margin)} samples proved"
+        return sample_table(summary, proved=self.proved, margin=self.margin)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from gpu_engine.errors import NumericalError, SpecificationError
+from gpu_engine.html_table import sample_table
 from gpu_engine.inputs import Boxes, Clip, FrameBalls, InputSet, SequenceBall, largest_radius
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search.certify import Options, certify
@@ -56,6 +57,10 @@ class Radii:
     margin: Tensor
     tolerance: float
     evaluations: int
+
+    def _repr_html_(self) -> str:
+        summary = f"certified radii of {len(self.proved)} samples, to a relative {self.tolerance:g}"
+        return sample_table(summary, proved=self.proved, failed=self.failed, margin=self.margin)
 
 
 @dataclass

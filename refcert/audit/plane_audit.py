@@ -17,6 +17,7 @@ from refcert.audit.examine import Answer, Questions, examine
 from refcert.audit.plane_table import PlaneTable
 from refcert.audit.pool import Block, Pool
 from refcert.audit.verdicts import Judgement
+from refcert.audit.verdicts_html import verdicts_html
 from refcert.kernel.claims import PlaneClaim, Status
 
 # Planes handed to a process at once: large enough to hide the hand-over, small enough for a smooth progress bar and a
@@ -40,6 +41,10 @@ class AuditResult:
         for verdict in self.verdicts:
             counts[verdict.status.lower()] += 1
         return counts
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the counts, and the first planes that are not proved."""
+        return verdicts_html(self.summary, self.verdicts)
 
     def to_json(self) -> list[dict[str, object]]:
         """One object per plane, in input order."""

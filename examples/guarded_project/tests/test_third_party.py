@@ -4,7 +4,7 @@ from third_party import interval_bounds, planes
 
 
 def test_its_lines(refcert_check):
-    refcert_check.planes_sound(planes, kinds=["sigmoid", "tanh"], budget="240 examples")
+    refcert_check.planes_sound(planes, kinds=["sigmoid", "tanh"])
 
 
 def test_its_intervals(refcert_check, refcert_model):

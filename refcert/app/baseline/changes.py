@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from gpu_engine.html_table import html_table
 from refcert.app.baseline.layers import LayerMove
 
 
@@ -90,6 +91,18 @@ class Comparison:
     @property
     def notes(self) -> tuple[Change, ...]:
         return tuple(self.of(*NOTES))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: failures first."""
+        least = "" if self.least is None else f", least certified {self.measure} {self.least}"
+        failed = f"{len(self.failures)} failures" if self.failures else "nothing is worse"
+        weights = {True: "FAILED", False: "note"}
+        rows = [
+            ("better" if change.kind in IMPROVEMENTS else weights[change.fails], change.kind, change.words)
+            for change in (*self.failures, *self.improvements, *self.notes)
+        ]
+        summary = f"{self.compared} samples compared{least}: {failed}"
+        return html_table(summary, ("", "change", "what"), rows, len(rows))
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints."""
