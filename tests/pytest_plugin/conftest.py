@@ -6,10 +6,12 @@ import shutil
 from importlib.metadata import entry_points
 
 import pytest
-from hypothesis import settings
 
 # Read before pytester runs pytest in this process: it forgets modules that are first read there, and torch cannot be
-# read twice.
+# read twice; nor can what scikit-learn and scipy are built on.
+import sklearn.datasets  # noqa: F401
+from hypothesis import settings
+
 import refcert.app.baseline.run
 import refcert.pytest_plugin.plugin
 import refcert.testing.planes  # noqa: F401
@@ -33,9 +35,14 @@ def recorded(tmp_path_factory):
 
 
 def plugin_arguments():
-    """The plugin by name, where this checkout is not installed with its entry point."""
+    """The plugin by name, where this checkout is not installed with its entry point.
+
+    Where it is, pytest in pytest would warn that it cannot rewrite the asserts of what is there already.
+    """
     known = {entry.value for entry in entry_points(group="pytest11")}
-    return () if "refcert.pytest_plugin.plugin" in known else ("-p", "refcert.pytest_plugin.plugin")
+    if "refcert.pytest_plugin.plugin" in known:
+        return ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    return ("-p", "refcert.pytest_plugin.plugin")
 
 
 @pytest.fixture
