@@ -401,7 +401,7 @@ def test_what_becomes_of_the_work_when_it_is_interrupted(name):
 
 def test_page_names_every_key(tiny, relu, tmp_path):
     """docs/attacks.md has a row for each key of the object, its records and its arrays."""
-    page = (Path(cli.__file__).parents[2] / "docs" / "attacks.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "attacks.md").read_text(encoding="utf-8")
     results = [
         attack(tiny, "--count", 2, *more, "--out", tmp_path / str(k), method="fgsm")
         for k, more in enumerate(

@@ -413,7 +413,7 @@ def test_the_page_in_a_browser(measured, chromium, tmp_path):
 def test_page_names_every_key(measured):
     """docs/metrics.md has a row for each key of the object and of what it holds."""
     _, result = measured
-    page = (Path(cli.__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     keys = {*result, *result["check"], *result["metrics"][0], *result["by_estimator"][0], *result["samples"][0]}
     keys |= {*result["estimators"][0], *result["metrics"][0]["confidence"], "ended", "reason", "withdrawn"}
     keys |= {key for key in result["request"] if key in ("methods", "resamples", "confidence", "score")}

@@ -15,7 +15,6 @@ from gpu_engine.attacks.question import Question
 from gpu_engine.loading import load_model
 from gpu_engine.scores.clever_rnn import clever_rnn
 from gpu_engine.spec import untargeted
-from refcert.app import cli
 from refcert.app.commands.score import score as command
 from refcert.app.errors import ExitCode
 from tests.app import tiny as networks
@@ -268,7 +267,7 @@ def test_overflow_is_named(here):
 
 def test_page_names_every_key(here):
     """docs/score.md has a row for each key of the object and of its records."""
-    page = (Path(cli.__file__).parents[2] / "docs" / "score.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "score.md").read_text(encoding="utf-8")
     listed = {key for options in ((), ("--frames", "each"), ("--target", "all")) for key in records(*options)[1]}
     assert listed > ROW
     for key in TOP | IDENTITY | listed:

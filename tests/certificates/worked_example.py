@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from copy import deepcopy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def draft() -> Draft:
         ],
         "margin": (1.25).hex(),
     }
-    tensors = TENSORS | {f"network.{name}": weight for name, weight in WEIGHTS.items()}
-    made = Draft(body, tensors, dict(WEIGHTS), body["network"]["structure"])
+    weights, tensors = deepcopy((WEIGHTS, TENSORS))  # a corruption changes arrays where they are
+    tensors |= {f"network.{name}": weight for name, weight in weights.items()}
+    made = Draft(body, tensors, weights, body["network"]["structure"])
     made.digest()
     made.claim()
     return made
