@@ -11,6 +11,7 @@ Method card
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +83,13 @@ class _Missing:
         return found
 
 
-def _grow(program: Program, missing: _Missing, deadline: Deadline, most: float) -> Answer:
+def _grow(
+    program: Program, missing: _Missing, deadline: Deadline, most: float, units: Sequence[int] = (), rounds: int = 0
+) -> Answer:
+    """units: whose sign constraints are there from the beginning; rounds: that another way has spent."""
     growing = GrowingProgram(program, most)
-    rounds = 0
+    if units:
+        growing.add(np.array(units, dtype=np.int64))
     while True:
         rounds += 1
         status, radius, delta = growing.solve(deadline)
@@ -113,5 +118,6 @@ def _rise(program: Program, missing: _Missing, deadline: Deadline, most: float, 
         elif share <= CLOSED:
             return Answer(OPTIMAL, radius, delta, rising.binding(), len(rising.units), rounds)
         elif rising.radius <= radius * (1 + STALLED):
-            return unanswered(program, SOLVER_FAILED, len(rising.units), rounds)
+            # An s that stays positive by less than the solver's accuracy, as in a program that is barely infeasible.
+            return _grow(program, missing, deadline, most, rising.units, rounds)
     return unanswered(program, INFEASIBLE, len(rising.units), rounds)

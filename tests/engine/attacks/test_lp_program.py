@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpu_engine.attacks.lp.fixed import radius_of_fall
@@ -100,13 +100,14 @@ def test_lazy_at_once_and_spelled_out_have_one_optimum(one):
 
 @given(CASES, SEEDS)
 @settings(max_examples=20)
+# Barely infeasible: the rising radius stalled, and the program was reported as a failure of the solver.
+@example(case(9999, time=2, inputs=3, hidden=1, clip=True), 0)
 def test_regions_that_do_not_hold_the_center_too(one, seed):
     """The same in a region elsewhere, where no perturbation at all is infeasible."""
     region = one.region(point=np.random.default_rng(seed).normal(0, 2, one.center.shape))
     for program in one.programs(region):
         lazy, once = solve_lazily(program), solve_at_once(program)
-        # An infeasible program that HiGHS gives up on is `solver failed`: no claim either.
-        assert lazy.status == once.status or OPTIMAL not in (lazy.status, once.status)
+        assert lazy.status == once.status
         if lazy.status == OPTIMAL:
             assert lazy.radius == pytest.approx(once.radius, rel=1e-7, abs=1e-7)
             _check_feasible(program, lazy)
