@@ -102,6 +102,7 @@ def _grow(
 
 
 def _rise(program: Program, missing: _Missing, deadline: Deadline, most: float, at_once: bool = False) -> Answer:
+    """By rising radii; where they get no further, as `_grow` does, with the constraints that are there by then."""
     rising = RisingRadius(program)
     if at_once:
         rising.add(missing.every())
@@ -110,6 +111,8 @@ def _rise(program: Program, missing: _Missing, deadline: Deadline, most: float, 
         rounds += 1
         radius = rising.radius
         status, share, delta = rising.solve(deadline)
+        if status == SOLVER_FAILED:
+            return _grow(program, missing, deadline, most, rising.units, rounds)
         if status != OPTIMAL:
             return unanswered(program, status, len(rising.units), rounds)
         broken = missing.broken(delta)
