@@ -43,7 +43,7 @@ from refcert.app.datasets import load_sequences
 from refcert.app.plane_export import PlaneCollector
 from refcert.app.pretrained import pretrained_path
 from refcert.audit.plane_audit import audit_planes
-from tests.engine.networks import networks
+from refcert.strategies import classifiers
 
 
 def test_a_count_is_marked_exactly_when_it_is_below_the_need_or_above_the_attack():
@@ -218,7 +218,7 @@ def test_the_process_that_is_measured_has_loaded_nothing_but_the_kernel():
 
 @settings(max_examples=25)
 @given(
-    model=networks(readouts=("final", "last_frame", "mean", "max"), scales=(0.5, 0.1, 1.0)),
+    model=classifiers(readouts=("final", "last_frame", "mean", "max"), scales=(0.5, 0.1, 1.0)),
     frames=st.integers(1, 4),
     seed=st.integers(0, 2**31),
 )

@@ -80,12 +80,23 @@ def questions(
     """A classifier (kinds: the options of `classifiers`), input sets for it (the others: those of `input_sets`), rows.
 
     The rows are every output with both signs and two random ones, so that bounds of a row show against its value.
+    Raises ValueError as they do.
     """
+    networks = classifiers(**kinds)
+    options: dict[str, Any] = {
+        "kinds": sets,
+        "norms": norms,
+        "radii": radii,
+        "clips": clips,
+        "batch": batch,
+        "time": time,
+    }
+    input_sets(**options)  # what makes no sense is refused here, not in an example
 
     @st.composite
     def drawn(draw: DrawFn) -> Question:
-        model = draw(classifiers(**kinds))
-        inputs = draw(input_sets(model, kinds=sets, norms=norms, radii=radii, clips=clips, batch=batch, time=time))
+        model = draw(networks)
+        inputs = draw(input_sets(model, **options))
         seed = draw(SEEDS)
         return Question(model, inputs, both_signs_and_two(model.outputs(inputs.time), len(inputs), seed), seed)
 

@@ -22,6 +22,7 @@ from refcert.kernel.claims import KINDS, SIDES, PlaneClaim, Status
 from refcert.reference.exact_planes import extreme_excess
 from refcert.strategies.interval_families import INTERVAL_FAMILIES, intervals
 from refcert.strategies.numbers import SEEDS
+from refcert.strategies.options import at_least_one, some_of
 from refcert.strategies.plane_boxes import PRODUCTS
 from refcert.strategies.sources import Evaluable
 
@@ -60,14 +61,17 @@ def planes(
     not known. moves: by how much, as shares of the plane's scale. Raises ValueError for unknown names, and for moves
     below LEAST, which would not decide the truth.
     """
-    for what, given, known in (("kind", kinds, KINDS), ("side", sides, SIDES), ("slopes", slopes, SLOPES)):
-        for name in given:
-            if name not in known:
-                raise ValueError(f"{what} is {name!r}; known: {', '.join(known)}")
-    if not all(LEAST <= move < math.inf for move in moves):
+    if not all(LEAST <= move < math.inf for move in at_least_one("moves", moves)):
         raise ValueError(f"moves are {tuple(moves)!r}; give shares of the plane's scale, {LEAST} or more")
     ways = {True: ("out",), False: ("in",), None: ("out", "in", "touching")}[sound]
-    return _planes(tuple(kinds), tuple(sides), intervals(families), tuple(slopes), ways, tuple(moves))
+    return _planes(
+        some_of("kind", kinds, KINDS),
+        some_of("side", sides, SIDES),
+        intervals(families),
+        some_of("slopes", slopes, SLOPES),
+        ways,
+        tuple(moves),
+    )
 
 
 @st.composite

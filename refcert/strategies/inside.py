@@ -29,7 +29,7 @@ from gpu_engine.model import RecurrentClassifier
 from gpu_engine.spec import Specification, untargeted, untargeted_steps
 from refcert.strategies.border import last_inside
 from refcert.strategies.membership import contains
-from refcert.strategies.numbers import SEEDS
+from refcert.strategies.numbers import SEEDS, first_part
 from refcert.strategies.sources import Evaluable
 
 WAYS: Final = ("center", "corner", "sphere", "uniform", "border", "gradient")
@@ -58,7 +58,8 @@ def perturbations(
 
     model, specification: what `gradient` goes against; without a model that way is left out, without a specification
     the rows are those of the model's own answers at the centers. ways: some of WAYS, the first the simplest.
-    Raises ValueError for a way that is not known or `gradient` alone without a model.
+    Raises ValueError for a way that is not known, `gradient` alone or a specification without a model, and a model that
+    reads frames of another size.
     """
     unknown = [way for way in ways if way not in WAYS]
     there = tuple(way for way in ways if way != "gradient" or model is not None)
@@ -66,6 +67,10 @@ def perturbations(
         raise ValueError(
             f"ways are {tuple(ways)!r}; give some of {', '.join(WAYS)}, and a model for gradient, which needs one"
         )
+    if model is None and specification is not None:
+        raise ValueError("there is a specification and no model; give the model whose outputs it is about")
+    if model is not None and model.input_size != inputs.center.shape[2]:
+        raise ValueError(f"the sets have {inputs.center.shape[2]} values a frame; the model reads {model.input_size}")
     question = None
     if model is not None and "gradient" in there:
         question = Question(model, own_answers(model, inputs.center) if specification is None else specification)
@@ -79,7 +84,8 @@ def points_inside(inputs: InputSet, count: int, seed: int = 0) -> Tensor:
     """
     seeds = np.random.default_rng(seed).integers(0, 2**32, max(0, count - 1))
     ways = (_corner, _sphere, _uniform)
-    found = [inputs.center.clone(), *(ways[k % len(ways)](inputs, int(s)) for k, s in enumerate(seeds))]
+    every = torch.ones(inputs.center.shape, dtype=torch.bool)
+    found = [inputs.center.clone(), *(ways[k % len(ways)](inputs, int(s), every) for k, s in enumerate(seeds))]
     return torch.stack(found[:count])
 
 
@@ -94,44 +100,48 @@ def _perturbations(draw: DrawFn, inputs: InputSet, question: Question | None, wa
     way = draw(st.sampled_from(ways))
     if way == "center":
         return Perturbation(inputs.center.clone(), way)
+    sample, t, i = (draw(st.integers(0, n - 1)) for n in inputs.center.shape)
+    moving = _moving(inputs, draw(st.sampled_from(_SCOPES)), t, i)
     if way == "gradient":
         assert question is not None
         x = _down_the_gradient(inputs, question, draw(st.sampled_from(STEPS)))
     else:
-        x = _POINTS[way](inputs, draw(SEEDS))
-    x = _scoped(inputs, x, draw(st.sampled_from(_SCOPES)), draw(SEEDS))
+        x = _POINTS[way](inputs, draw(SEEDS), moving)
+    x = torch.where(moving, x, inputs.center)
     if way == "border":
-        sample, t, i = (draw(st.integers(0, n - 1)) for n in inputs.center.shape)
         back, up = draw(st.integers(0, 3)), draw(st.booleans())
         return Perturbation(last_inside(inputs, x, (sample, t, i), up, back), way)
     digits = draw(st.sampled_from(_DIGITS))
     return Perturbation(x if digits is None else _rounded(inputs, x, digits), way)
 
 
-def _corner(inputs: InputSet, seed: int) -> Tensor:
-    signs = np.random.default_rng(seed).integers(-1, 2, tuple(inputs.center.shape))
-    return geometry_of(inputs).corner(torch.tensor(signs, dtype=torch.float64))
+def _corner(inputs: InputSet, seed: int, moving: Tensor) -> Tensor:
+    """Seed 0, the simplest: every value as large as it gets."""
+    shape, rng = tuple(inputs.center.shape), np.random.default_rng(seed)
+    signs = first_part(shape, lambda whole: rng.integers(-1, 2, whole)) if seed else np.full(shape, -1)
+    return geometry_of(inputs).corner(torch.tensor(signs, dtype=torch.float64) * moving)
 
 
-def _uniform(inputs: InputSet, seed: int) -> Tensor:
+def _uniform(inputs: InputSet, seed: int, moving: Tensor) -> Tensor:
     return geometry_of(inputs).random(torch.Generator().manual_seed(seed))
 
 
-def _sphere(inputs: InputSet, seed: int) -> Tensor:
+def _sphere(inputs: InputSet, seed: int, moving: Tensor) -> Tensor:
     """A random direction, followed to the border: in every ball for itself, in every frame of a box to a face."""
     geometry = geometry_of(inputs)
     generator = torch.Generator().manual_seed(seed)
     if isinstance(inputs, Substitutions):
         return geometry.random(generator)
-    direction = torch.randn(inputs.center.shape, generator=generator, dtype=torch.float64)
+    direction = torch.randn(inputs.center.shape, generator=generator, dtype=torch.float64) * moving
     if isinstance(inputs, Boxes):
         room = torch.where(direction > 0, inputs.upper - inputs.center, inputs.center - inputs.lower)
-        share = torch.rand(direction.shape, generator=generator, dtype=torch.float64)
+        share = torch.rand(direction.shape, generator=generator, dtype=torch.float64) * moving
         share = share / share.amax(2, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
         return geometry.inside(inputs.center + direction.sign() * share * room)
     if isinstance(inputs, FrameBalls):
         length = torch.linalg.vector_norm(direction, inputs.p, dim=2, keepdim=True)
-        return geometry.inside(inputs.center + direction / length * inputs.radius[:, :, None])
+        step = torch.where(length > 0, direction / length, 0.0)
+        return geometry.inside(inputs.center + step * inputs.radius[:, :, None])
     if inputs.moves is not None:
         direction = direction * inputs.moves[:, :, None]
     length = torch.linalg.vector_norm(direction, inputs.p, dim=(1, 2), keepdim=True)
@@ -139,7 +149,7 @@ def _sphere(inputs: InputSet, seed: int) -> Tensor:
     return geometry.inside(inputs.center + step * inputs.radius[:, None, None])
 
 
-_POINTS: Final[dict[str, Callable[[InputSet, int], Tensor]]] = {
+_POINTS: Final[dict[str, Callable[[InputSet, int, Tensor], Tensor]]] = {
     "corner": _corner,
     "sphere": _sphere,
     "uniform": _uniform,
@@ -163,18 +173,18 @@ def _down_the_gradient(inputs: InputSet, question: Question, steps: int) -> Tens
     return x
 
 
-def _scoped(inputs: InputSet, x: Tensor, scope: str, seed: int) -> Tensor:
-    """Only one value, or one frame, moved; for substitutions a frame in either case. Such a point is inside as well."""
-    if scope == "all":
-        return x
-    rng = np.random.default_rng(seed)
-    t, i = rng.integers(x.shape[1]), rng.integers(x.shape[2])
-    kept = torch.zeros(x.shape, dtype=torch.bool)
+def _moving(inputs: InputSet, scope: str, t: int, i: int) -> Tensor:
+    """What may differ from the center: one value, one frame (for substitutions in either case), or everything.
+
+    Directions are zero elsewhere, so that one value goes as far as the set does; the other values of a point are then
+    put back to the center, which leaves it inside: sets are convex, and symmetric in each value or frame.
+    """
+    moving = torch.full(inputs.center.shape, scope == "all")
     if scope == "value" and not isinstance(inputs, Substitutions):
-        kept[:, t, i] = True
+        moving[:, t, i] = True
     else:
-        kept[:, t] = True
-    return torch.where(kept, x, inputs.center)
+        moving[:, t] = True
+    return moving
 
 
 def _rounded(inputs: InputSet, x: Tensor, digits: int) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from refcert.reference.intervals import Interval
+from refcert.strategies.options import some_of
 
 CENTRES: Final = (0.0, 0.1, 1.0, 4.0, 10.0)
 FAR_CENTRES: Final = (10.0, 40.0, 1000.0)
@@ -96,7 +97,4 @@ def intervals(families: Sequence[str] = INTERVAL_FAMILIES) -> SearchStrategy[Int
 
     Shrinks towards the first family and the point [0, 0]. Raises ValueError for a family that is not known.
     """
-    for family in families:
-        if family not in _FAMILIES:
-            raise ValueError(f"family is {family!r}; known families of intervals: {', '.join(INTERVAL_FAMILIES)}")
-    return st.one_of([_FAMILIES[family]() for family in families])
+    return st.one_of([_FAMILIES[family]() for family in some_of("family", families, INTERVAL_FAMILIES)])

@@ -14,6 +14,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from gpu_engine.model import ACTIVATIONS, READOUTS
 from refcert.strategies.models import Classifier
+from refcert.strategies.options import at_least_one, finite, some_of
 from refcert.strategies.recipes import DIRECTIONS, WEIGHT_FAMILIES, ClassifierRecipe, LayerRecipe, WeightRecipe
 
 CELLS: Final = ("rnn_tanh", "rnn_relu", "rnn_sigmoid", "gru", "gru_reset_before", "lstm")
@@ -59,22 +60,27 @@ def classifiers(
     in cell and direction? projections (of LSTMs), initial_states, stacks (up to max_blocks Dense layers and
     activations, in front and behind), embeddings: may they occur? max_classes: max_size where it is None.
     families, scales: of the weights, see `WeightRecipe`; awkward: numbers that may replace up to three single weights,
-    () for none.
+    () for none. Raises ValueError for names that are not known, sizes that are too small, numbers that are not finite.
     """
+    classes = max(2, max_size) if max_classes is None else max_classes
+    least = {"max_layers": (max_layers, 1), "max_size": (max_size, 1), "max_classes": (classes, 2)}
+    for name, (given, needed) in least.items():
+        if given < needed:
+            raise ValueError(f"{name} is {given}; give {needed} or more")
     drawn = recipes(
         max_layers=max_layers,
-        cells=tuple(CELLS if cells is None else cells),
-        readouts=tuple(READOUTS if readouts is None else readouts),
-        directions=tuple(directions),
+        cells=some_of("cell", CELLS if cells is None else cells, CELLS),
+        readouts=some_of("readout", READOUTS if readouts is None else readouts, READOUTS),
+        directions=some_of("direction", directions, DIRECTIONS),
         projections=projections,
         initial_states=initial_states,
         max_blocks=max_blocks if stacks else 0,
         embeddings=embeddings,
         max_size=max_size,
-        max_classes=max(2, max_size) if max_classes is None else max_classes,
-        families=tuple(families),
-        scales=tuple(scales),
-        awkward=tuple(awkward),
+        max_classes=classes,
+        families=some_of("family", families, WEIGHT_FAMILIES),
+        scales=finite("scale", at_least_one("scales", scales)),
+        awkward=finite("awkward number", awkward),
         mixed=mixed,
     )
     return drawn.map(ClassifierRecipe.build)
@@ -100,31 +106,61 @@ def recipes(
     mixed: bool,
 ) -> ClassifierRecipe:
     """The recipes behind `classifiers`, with the same options."""
-    size, cell_kinds, ways = st.integers(1, max_size), st.sampled_from(cells), st.sampled_from(directions)
+    size = st.integers(1, max_size)
     inputs, classes = draw(size), draw(st.integers(2, max_classes))
-    count = draw(st.integers(1, max_layers))
-    own = mixed and count > 1 and draw(st.booleans())
-    kind, way = draw(cell_kinds), draw(ways)
-    plan = [(draw(cell_kinds), draw(ways)) if own else (kind, way) for _ in range(count)]
-    layers = []
-    for cell, direction in plan:
-        hidden = draw(size)
-        projected = projections and cell == "lstm" and hidden > 1 and draw(st.booleans())
-        output = draw(st.integers(1, hidden - 1)) if projected else None
-        layers.append(LayerRecipe(cell, hidden, direction, output, initial_states and draw(st.booleans())))
+    cell, way = draw(st.sampled_from(cells)), draw(st.sampled_from(directions))
+    own = mixed and max_layers > 1 and draw(st.booleans())
+    layer = layer_recipes(
+        cells=cells if own else (cell,),
+        directions=directions if own else (way,),
+        sizes=size,
+        outputs=st.integers(0, max_size - 1 if projections and "lstm" in cells else 0),
+        started=st.booleans() if initial_states else st.just(False),
+    )
+    drawn = [draw(layer) for _ in range(max_layers)]
+    first, count = draw(st.sampled_from(_parts(max_layers)))
+    layers = tuple(drawn[first : first + count])
     blocks = st.lists(st.sampled_from(ACTIVATIONS) | size, max_size=max_blocks)
     before, after = (tuple(draw(blocks)) if max_blocks else () for _ in range(2))
-    relu = any(cell == "rnn_relu" for cell, _ in plan)
+    relu = any(layer.cell == "rnn_relu" for layer in layers)
     return ClassifierRecipe(
         inputs=inputs,
         classes=classes,
-        layers=tuple(layers),
+        layers=layers,
         readout=draw(st.sampled_from(readouts)),
         before=before,
         after=after,
-        words=draw(st.integers(1, 9)) if embeddings and draw(st.booleans()) else 0,
         weights=draw(weight_recipes(families=families, scales=scales, awkward=awkward, relu=relu)),
+        words=draw(st.just(0) | st.integers(1, 9)) if embeddings else 0,
     )
+
+
+def _parts(most: int) -> list[tuple[int, int]]:
+    """(first, count) of layers that are taken out of `most` drawn ones, every count as often, the fewest first.
+
+    All are drawn whichever are taken: so an example shrinks in one step to any layer that fails by itself.
+    """
+    return [(k % (most - count + 1), count) for count in range(1, most + 1) for k in range(most)]
+
+
+@st.composite
+def layer_recipes(
+    draw: DrawFn,
+    *,
+    cells: Sequence[str],
+    directions: Sequence[str],
+    sizes: SearchStrategy[int],
+    outputs: SearchStrategy[int],
+    started: SearchStrategy[bool],
+) -> LayerRecipe:
+    """One layer, by the same choices whatever it is, so that nothing behind it moves when an example shrinks.
+
+    outputs: of a projection; 0, and what is no smaller than the layer, stands for none.
+    """
+    cell, way = draw(st.sampled_from(cells)), draw(st.sampled_from(directions))
+    hidden, output = draw(sizes), draw(outputs)
+    projected = cell == "lstm" and 0 < output < hidden
+    return LayerRecipe(cell, hidden, way, output if projected else None, draw(started))
 
 
 @st.composite
@@ -134,15 +170,16 @@ def weight_recipes(
     """How numbers are drawn. relu: for a network with ReLU cells, see RELU_SCALE."""
     family = draw(st.sampled_from(families))
     scale = draw(st.sampled_from(scales))
-    replaced: list[tuple[int, float]] = []
-    if len(awkward) > 0 and draw(st.booleans()):
-        places = st.tuples(st.integers(0, 999), st.sampled_from(awkward))
-        replaced = draw(st.lists(places, max_size=3))
     return WeightRecipe(
         family=family,
         scale=min(scale, RELU_SCALE) if relu else scale,
         seed=draw(st.integers(0, MAX_SEED)),
         sparse=draw(st.booleans()),
         biased=draw(st.booleans()),
-        awkward=tuple(replaced),
+        awkward=draw(_replacements(awkward)) if awkward else (),
     )
+
+
+def _replacements(numbers: Sequence[float]) -> SearchStrategy[tuple[tuple[int, float], ...]]:
+    places = st.tuples(st.integers(0, 999), st.sampled_from(numbers))
+    return st.just(()) | st.lists(places, max_size=3).map(tuple)

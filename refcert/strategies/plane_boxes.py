@@ -16,6 +16,7 @@ from refcert.kernel.claims import KINDS
 from refcert.reference.intervals import Interval
 from refcert.strategies.interval_families import INTERVAL_FAMILIES, intervals
 from refcert.strategies.numbers import SEEDS, Span, sizes
+from refcert.strategies.options import some_of
 from refcert.strategies.sources import Evaluable
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def boxes(
 
     count: how many are drawn one by one, so that they shrink; bulk: so many more from one seed, over all families of
     the audit, for functions that are cheap on many boxes at once. Shrinks to one box, a point at zero.
+    Raises ValueError for unknown names and a negative bulk.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ValueError(f"kind is {kind!r}; known kinds: {', '.join(KINDS)}")
-    return _boxes(tuple(kinds), intervals(families), count, bulk)
+    if bulk < 0:
+        raise ValueError(f"bulk is {bulk}; give 0 or more")
+    return _boxes(some_of("kind", kinds, KINDS), intervals(families), count, bulk)
 
 
 @st.composite

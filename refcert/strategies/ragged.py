@@ -8,11 +8,12 @@ from typing import Final
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
+from hypothesis.strategies import DrawFn, SearchStrategy
 from torch import Tensor
 
 from gpu_engine.model import RecurrentClassifier
 from refcert.strategies.numbers import Span, arrays, sizes
+from refcert.strategies.options import at_least_one, checked_clip, finite
 from refcert.strategies.sources import Evaluable
 
 REACHES: Final = (1.0, 0.1, 10.0)
@@ -32,9 +33,7 @@ class Sequences(Evaluable):
         return [sequence[:count] for sequence, count in zip(self.x, counts, strict=True)]
 
 
-@st.composite
 def sequences(
-    draw: DrawFn,
     model: RecurrentClassifier | None = None,
     *,
     size: Span = (1, 5),
@@ -43,16 +42,24 @@ def sequences(
     ragged: bool = True,
     clip: tuple[float, float] | None = None,
     reaches: Sequence[float] = REACHES,
-) -> Sequences:
+) -> SearchStrategy[Sequences]:
     """Sequences for the model, or of `size` values a frame. batch, time, size: a number or (least, largest).
 
     ragged: may the sequences end at different frames? clip: the range of the data; without one, values lie within one
     of the `reaches` of zero. Shrinks to one sequence of one frame of zeros.
+    Raises ValueError for a range or reaches that no data can have.
     """
+    within = finite("reach", at_least_one("reaches", reaches), least=0.0)
+    ranges = tuple((-reach, reach) for reach in within) if clip is None else (checked_clip(clip),)
+    return _sequences(size if model is None else model.input_size, batch, time, ragged, ranges)
+
+
+@st.composite
+def _sequences(
+    draw: DrawFn, size: Span, batch: Span, time: Span, ragged: bool, ranges: tuple[tuple[float, float], ...]
+) -> Sequences:
     count, frames = draw(sizes(batch)), draw(sizes(time))
-    width = draw(sizes(size)) if model is None else model.input_size
-    reach = draw(st.sampled_from(tuple(reaches))) if clip is None else 0.0
-    low, high = (-reach, reach) if clip is None else clip
+    width, (low, high) = draw(sizes(size)), draw(st.sampled_from(ranges))
     x = torch.tensor(draw(arrays((count, frames, width), low, high)))
     if not ragged or frames == 1 or not draw(st.booleans()):
         return Sequences(x)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gpu_engine.inputs import CLIP_BOUNDS, Clip, InputSet
 from gpu_engine.model import RecurrentClassifier
-from refcert.strategies.numbers import SEEDS, Span, arrays, sizes
+from refcert.strategies.numbers import SEEDS, Span, arrays, first_part, sizes
+from refcert.strategies.options import at_least_one, checked_clip, finite, some_of
 from refcert.strategies.sets import Boxes, FrameBalls, SequenceBall, Substitutions
 
 SET_KINDS: Final = ("frames", "sequence", "boxes", "substitutions")
@@ -58,14 +59,23 @@ def input_sets(
     A ball's radius may differ from frame to frame and be zero for some; a sequence ball may leave frames as they are,
     if there may be fixed_frames; boxes have sides of any ratio, some of them without width; some candidates of
     substitutions are not allowed.
-    Shrinks to one frame of one value, zero, with the first of the radii. Raises ValueError for unknown kinds.
+    Shrinks to one frame of one value, zero, with the first of the radii. Raises ValueError for unknown kinds
+    and for numbers that no set can have.
     """
-    for kind in kinds:
-        if kind not in SET_KINDS:
-            raise ValueError(f"kind is {kind!r}; known kinds of input sets: {', '.join(SET_KINDS)}")
-    choice = _Choice(tuple(norms), tuple(radii), tuple(clips), tuple(clip_bounds), fixed_frames)
+    for norm in at_least_one("norms", norms):
+        if not norm >= 1.0:
+            raise ValueError(f"norm is {norm!r}; give p >= 1 or inf")
+    choice = _Choice(
+        tuple(norms),
+        finite("radius", at_least_one("radii", radii), least=0.0),
+        tuple(None if clip is None else checked_clip(clip) for clip in at_least_one("clips", clips)),
+        some_of("clip bound", clip_bounds, CLIP_BOUNDS),
+        fixed_frames,
+    )
+    if around is not None and model is not None and around.shape[-1] != model.input_size:
+        raise ValueError(f"around has {around.shape[-1]} values a frame; the model reads {model.input_size}")
     width = size if model is None else model.input_size
-    return _input_sets(tuple(kinds), choice, around, batch, time, width)
+    return _input_sets(some_of("kind", kinds, SET_KINDS), choice, around, batch, time, width)
 
 
 @st.composite
@@ -91,7 +101,8 @@ def _input_sets(
         return FrameBalls(center, draw(_radii(center.shape[:2], radius, choice.radii)), norm, clip, how)
     moves = None
     if choice.fixed_frames and draw(st.booleans()):
-        moves = torch.tensor(np.random.default_rng(draw(SEEDS)).random(tuple(center.shape[:2])) < 0.7)
+        rng = np.random.default_rng(draw(SEEDS))
+        moves = torch.tensor(first_part(tuple(center.shape[:2]), rng.random) < 0.7)
     return SequenceBall(center, torch.full((len(center),), radius, dtype=torch.float64), norm, clip, moves, how)
 
 
@@ -102,7 +113,8 @@ def _radii(draw: DrawFn, shape: Sequence[int], radius: float, radii: tuple[float
     if how == "one":
         return torch.full(tuple(shape), radius, dtype=torch.float64)
     rng = np.random.default_rng(draw(SEEDS))
-    return torch.tensor(rng.choice([0.0, radius / 2, radius] if how == "shares" else list(radii), tuple(shape)))
+    some = [0.0, radius / 2, radius] if how == "shares" else list(radii)
+    return torch.tensor(first_part(tuple(shape), lambda whole: rng.choice(some, whole)))
 
 
 @st.composite
@@ -111,8 +123,8 @@ def _boxes(draw: DrawFn, center: Tensor, reach: float) -> InputSet:
     plain = draw(st.booleans())
     rng = np.random.default_rng(draw(SEEDS))
     shape = (2, *center.shape)
-    share = rng.random(shape) if plain else rng.integers(1, 9, shape) / 8
-    below, above = torch.tensor(reach * share * (rng.random(shape) < 0.8))
+    share = first_part(shape, rng.random if plain else lambda whole: rng.integers(1, 9, whole) / 8)
+    below, above = torch.tensor(reach * share * (first_part(shape, rng.random) < 0.8))
     return Boxes(center - below, center + above)
 
 
@@ -122,5 +134,6 @@ def _substitutions(draw: DrawFn, center: Tensor, reach: float) -> InputSet:
     count = draw(st.integers(1, MOST_CANDIDATES))
     rng = np.random.default_rng(draw(SEEDS))
     batch, time, size = center.shape
-    candidates = center[:, :, None] + torch.tensor(rng.normal(0, reach, (batch, time, count, size)))
-    return Substitutions(center, candidates, torch.tensor(rng.random((batch, time, count)) < 0.7))
+    moves = first_part((batch, time, count, size), lambda whole: rng.normal(0, reach, whole))
+    allowed = first_part((batch, time, count), rng.random) < 0.7
+    return Substitutions(center, center[:, :, None] + torch.tensor(moves), torch.tensor(allowed))

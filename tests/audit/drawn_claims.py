@@ -1,4 +1,7 @@
-"""Drawn planes as claims, and the excess of the surface over a plane in many digits."""
+"""Drawn planes as claims, and the excess of the surface over a plane in many digits.
+
+Thousands of planes at once, from the families that `refcert.strategies.planes` draws its single ones by.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def drawn_boxes(rng, count, widths=WIDTHS):
-    """Boxes around centres in [-5, 5], each axis with a width of its own, (count, 4)."""
+    """Boxes around centres in [-5, 5], each axis with a width of its own, (count, 4).
+
+    Not the public ones: laws about optima need boxes on which the linear program resolves one.
+    """
     centre = rng.uniform(-5, 5, (count, 2))
     half = rng.choice(widths, (count, 2)) * rng.uniform(0.25, 0.5, (count, 2))
     return np.stack((centre - half, centre + half), axis=2).reshape(count, 4)

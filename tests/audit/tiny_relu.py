@@ -1,4 +1,8 @@
-"""Tiny ReLU networks with ball families, and their smallest perturbation by trying every activation pattern."""
+"""Tiny ReLU networks with ball families, and their smallest perturbation by trying every activation pattern.
+
+No twin of `refcert.strategies.classifiers`: these have at most six ReLUs, so that every pattern can be tried, in each
+of seven named shapes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Hypothesis strategies for tiny ReLU certificates that are VALID, and random corruptions of them."""
+"""Hypothesis strategies for tiny ReLU certificates that are VALID, and random corruptions of them.
+
+No twin of `refcert.strategies`: what is drawn is the content of a file, in the format's own words and without the
+engine, also where the engine never writes it so; certificates of public questions are in `test_honest`.
+"""
 
 from __future__ import annotations
 

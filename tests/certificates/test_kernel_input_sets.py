@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 from flint import arb
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu_engine import inputs
 from refcert.kernel.ball import float_above, float_below, precision
 from refcert.kernel.input_sets import InputSet, read_input_set
 from refcert.reference import input_sets as reference
+from refcert.strategies import input_sets
 from tests.certificates.tables import container
+from tests.reference.drawn import reference_set
 
 FRAMES, SIZE, ROWS = 3, 4, 5
 CLIP = (-1.0, 1.0)
 NORMS = [1.0, 1.5, 2.0, 3.7, math.inf]
+RADII = (1.0, 0.3, 0.01, 0.0)
+PUBLIC = {"frame_balls": "frames", "sequence_ball": "sequence", "boxes": "boxes", "substitutions": "substitutions"}
+"""The kinds of a certificate by the names of `refcert.strategies`."""
 
 
 def body(p: float, **more: Any) -> dict[str, Any]:
@@ -29,31 +35,34 @@ def body(p: float, **more: Any) -> dict[str, Any]:
     return found | more
 
 
-def pair(kind: str, p: float, clip: bool, seed: int) -> tuple[InputSet, reference.InputSet]:
-    """The kernel's set and the reference's, the same."""
-    generator = np.random.default_rng(seed)
-    center = np.clip(generator.normal(0, 0.7, (FRAMES, SIZE)), *CLIP)
-    radius = generator.uniform(0, 1, FRAMES) * (generator.random(FRAMES) > 0.2)
-    reference_clip = CLIP if clip else None
-    if kind == "frame_balls":
-        entry = {"kind": kind, **body(p, clip=clip)}
-        here = read_input_set(entry, container({}, center=center, radius=radius), SIZE)
-        return here, reference.FrameBalls(center, radius, p, reference_clip)
-    if kind == "sequence_ball":
-        entry = {"kind": kind, **body(p, clip=clip)}
-        here = read_input_set(entry, container({}, center=center, radius=radius[:1]), SIZE)
-        return here, reference.SequenceBall(center, float(radius[0]), p, reference_clip)
-    if kind == "boxes":
-        lower, upper = center, center + generator.uniform(0, 1, center.shape)
-        return read_input_set({"kind": kind}, container({}, lower=lower, upper=upper), SIZE), reference.BoxSet(
-            lower, upper
-        )
-    counts = generator.integers(0, 4, FRAMES)
-    candidates = [generator.normal(size=(count, SIZE)) for count in counts]
-    tensors = {"center": center} | ({"candidates": np.concatenate(candidates)} if counts.sum() else {})
-    here = read_input_set({"kind": kind, "counts": counts.tolist()}, container({}, **tensors), SIZE)
+def pairs(kind: str, p: float, clip: bool) -> st.SearchStrategy[tuple[InputSet, reference.InputSet]]:
+    """The kernel's set and the reference's, the same: one of the public strategy."""
+    drawn = input_sets(
+        kinds=(PUBLIC[kind],),
+        norms=(p,),
+        radii=RADII,
+        clips=(CLIP if clip else None,),
+        fixed_frames=False,
+        batch=1,
+        time=FRAMES,
+        size=SIZE,
+    )
+    return drawn.map(lambda sets: pair(kind, body(p, clip=clip), sets))
+
+
+def pair(kind: str, entry: dict[str, Any], sets: inputs.InputSet) -> tuple[InputSet, reference.InputSet]:
+    center = sets.center[0].numpy()
+    if isinstance(sets, inputs.FrameBalls | inputs.SequenceBall):
+        here = container({}, center=center, radius=sets.radius.reshape(-1).numpy())
+        return read_input_set({"kind": kind, **entry}, here, SIZE), reference_set(sets)
+    if isinstance(sets, inputs.Boxes):
+        here = container({}, lower=sets.lower[0].numpy(), upper=sets.upper[0].numpy())
+        return read_input_set({"kind": kind}, here, SIZE), reference_set(sets)
+    candidates = [words[there].numpy() for words, there in zip(sets.candidates[0], sets.allowed[0], strict=True)]
+    counts = [len(words) for words in candidates]
+    tensors = {"center": center} | ({"candidates": np.concatenate(candidates)} if sum(counts) else {})
     choices = tuple(np.concatenate([center[t : t + 1], candidates[t]]) for t in range(FRAMES))
-    return here, substitutions(choices)
+    return read_input_set({"kind": kind, "counts": counts}, container({}, **tensors), SIZE), substitutions(choices)
 
 
 def substitutions(choices: tuple[np.ndarray, ...]) -> Any:
@@ -81,9 +90,10 @@ def forms_of(seed: int) -> tuple[np.ndarray, dict[int, list[arb]]]:
 
 
 @pytest.mark.parametrize(("kind", "p", "clip"), KINDS)
-@given(seed=st.integers(0, 2**32))
-def test_agrees_with_the_reference(kind: str, p: float, clip: bool, seed: int) -> None:
-    here, there = pair(kind, p, clip, seed)
+@given(data=st.data(), seed=st.integers(0, 2**32))
+@settings(max_examples=30)
+def test_agrees_with_the_reference(kind: str, p: float, clip: bool, data: st.DataObject, seed: int) -> None:
+    here, there = data.draw(pairs(kind, p, clip))
     values, forms = forms_of(seed)
     with precision(128):
         found = here.least(forms, ROWS)
@@ -101,10 +111,11 @@ def test_agrees_with_the_reference(kind: str, p: float, clip: bool, seed: int) -
 @pytest.mark.parametrize(
     ("kind", "p", "clip"), [case for case in KINDS if case[0].endswith("_balls") or "_ball" in case[0]]
 )
-@given(seed=st.integers(0, 2**32))
-def test_no_point_lies_below(kind: str, p: float, clip: bool, seed: int) -> None:
+@given(data=st.data(), seed=st.integers(0, 2**32))
+@settings(max_examples=30)
+def test_no_point_lies_below(kind: str, p: float, clip: bool, data: st.DataObject, seed: int) -> None:
     """Points on the sphere in the worst direction and in random ones, cut coordinate by coordinate."""
-    here, there = pair(kind, p, clip, seed)
+    here, there = data.draw(pairs(kind, p, clip))
     values, forms = forms_of(seed)
     generator = np.random.default_rng(seed + 1)
     center = there.center

@@ -1,4 +1,7 @@
-"""PyTorch modules with every option that can be loaded, and a strategy that draws them."""
+"""PyTorch modules with every option that can be loaded, and a strategy that draws them.
+
+No twin of `refcert.strategies.classifiers`, which draws networks that are in the normal form already.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ UNITS = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
 def charge(result, row, dtype):
     """What the engine may take off a row: some roundings a step, in units of the row's absolute terms."""
     values = sum(len(frame) for frame in result.program.inputs)
-    roundings = 8 * len(result.program.equations) + 4 * values + 64
+    roundings = 32 * len(result.program.equations) + 16 * values + 256  # boxes that are points take twice 8, 4 and 64
     return roundings * UNITS[dtype] * row.absolute
 
 

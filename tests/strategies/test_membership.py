@@ -64,7 +64,7 @@ def test_all_ways_and_only_these_are_drawn():
     ball = FrameBalls(f64([[[0.0, 1.0]]]), f64([[0.5]]), 2.0)
     seen = set()
 
-    @settings(max_examples=200, database=None, phases=[Phase.generate], derandomize=True)
+    @settings(max_examples=100, database=None, phases=[Phase.generate], derandomize=True)
     @given(data=st.data(), model=classifiers(max_size=2, stacks=False))
     def draw(data, model):
         inputs = ball if model.input_size == 2 else None

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from hypothesis import Phase, find, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from gpu_engine.inputs import FrameBalls, SequenceBall
@@ -15,6 +16,7 @@ from refcert.strategies import (
     ClassifierRecipe,
     LayerRecipe,
     Perturbation,
+    PlaneBoxes,
     Sequences,
     boxes,
     classifiers,
@@ -28,17 +30,18 @@ from refcert.strategies import (
 )
 
 
-def smallest(strategy, condition):
-    """What a failing test of `not condition` ends with."""
+def smallest(strategy, condition, seed=None):
+    """What a failing test of `not condition` ends with; seed: where the search starts, for laws that seldom fail."""
     kept = []
 
-    @settings(database=None, max_examples=300, derandomize=True, phases=[Phase.generate, Phase.shrink])
+    @settings(database=None, max_examples=300, derandomize=seed is None, phases=[Phase.generate, Phase.shrink])
     @given(strategy)
     def law(value):
         if condition(value):
             kept[:] = [value]
             raise AssertionError
 
+    law = law if seed is None else seeded(seed)(law)
     with pytest.raises(AssertionError):
         law()
     return kept[0]
@@ -66,6 +69,34 @@ def test_a_violation_that_needs_something_keeps_only_that():
     assert projected.recipe.layers == (LayerRecipe("lstm", 2, output=1),)
 
 
+@st.composite
+def attacked(draw, cells):
+    model = draw(classifiers(cells=cells))
+    inputs = draw(input_sets(model))
+    return model, inputs, draw(perturbations(inputs))
+
+
+@pytest.mark.parametrize(("cells", "seed"), [(("rnn_tanh", "lstm"), 0), (("gru",), 1)])
+def test_a_law_that_reads_the_weights_shrinks_to_the_smallest_network(cells, seed):
+    """Once it stuck at several units and inputs: with every size all numbers of the network were others."""
+
+    def answers_differ(drawn):
+        model, inputs, moved = drawn
+        return not torch.equal(model.logits(inputs.center).argmax(-1), model.logits(moved.x).argmax(-1))
+
+    model, inputs, moved = smallest(attacked(cells), answers_differ, seed)
+    assert model.recipe == ClassifierRecipe(inputs=1, classes=2, layers=(LayerRecipe(cells[0], 1),))
+    assert inputs.center.tolist() == [[[0.0]]]
+    assert len(str(moved.x.item())) <= 4  # one digit
+
+
+def test_of_two_layers_the_one_that_fails_is_kept():
+    """Whichever it is: once a GRU behind a plain layer stayed behind it."""
+    for k in (0, -1):
+        found = smallest(classifiers(), lambda m, k=k: m.layers[k][0].cell == "gru_reset_before", seed=2)
+        assert found.recipe.layers == (LayerRecipe("gru_reset_before", 1),)
+
+
 def test_sequences_shrink_to_one_frame_of_zeros():
     assert same(smallest(sequences(), lambda s: True), Sequences(f64([[[0.0]]])))
     ragged = smallest(sequences(size=1), lambda s: s.lengths is not None)
@@ -89,8 +120,10 @@ def test_perturbations_shrink_to_the_center_or_to_one_value_that_moves():
 
 
 def test_boxes_and_planes_shrink_to_short_numbers():
+    assert same(smallest(boxes(), lambda b: True), PlaneBoxes("sigmoid_times_tanh", ((0.0, 0.0),), ((0.0, 0.0),)))
     found = smallest(boxes(kinds=("tanh",)), lambda b: b.v[0][1] >= 2.0)
-    assert (found.v, found.z) == (((2.0, 2.0),), ((0.0, 0.0),))
+    assert len(found) == 1
+    assert all(len(str(end)) <= 4 for end in found.v[0])
     plane = smallest(planes(kinds=("tanh",), sound=False), lambda p: True)
     assert (plane.claim.slope_v, plane.truth) == (0.0, "REFUTED")
     assert plane.claim.lower_v == plane.claim.upper_v

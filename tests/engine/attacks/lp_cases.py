@@ -1,4 +1,8 @@
-"""Small random ReLU networks with a question about them, and the exact minimum by enumeration of all their regions."""
+"""Small random ReLU networks with a question about them, and the exact minimum by enumeration of all their regions.
+
+No twin of `refcert.strategies.classifiers`: every activation is a ReLU, and their number is given, so that all regions
+can be enumerated; laws over programs of every shape take the public ones.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Hypothesis strategies for questions at points with a family of balls, and networks whose smallest radius is known."""
+"""Hypothesis strategies for questions at points with a family of balls, and networks whose smallest radius is known.
+
+Networks and sequences are those of `refcert.strategies`, which draws sets of one radius; families of balls, of every
+radius at once, are an attack's own, and so are ragged questions of every reading.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from gpu_engine.attacks.pgd import PGD
 from gpu_engine.attacks.question import Question
 from gpu_engine.model import Dense, Direction, RecurrentClassifier
 from gpu_engine.spec import Specification, matrix, per_class, top_k, untargeted, untargeted_steps
-from tests.engine.networks import networks
+from refcert.strategies import classifiers, sequences
 
 NORMS = (1.0, 1.5, 2.0, 3.0, math.inf)
 ATTACKS = {
@@ -45,16 +49,13 @@ class Case:
 @st.composite
 def cases(draw, norms=NORMS, ragged=True, **kinds) -> Case:
     """1 to 3 samples of up to 4 frames; some labels are wrong, some frames stay, some ranges are cut."""
-    model = draw(networks(**kinds))
+    model = draw(classifiers(**kinds))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    batch, time = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    drawn = draw(sequences(model, clip=(0.0, 1.0), ragged=ragged))
+    center, lengths, (batch, time, _) = drawn.x, drawn.lengths, drawn.x.shape
     clip = draw(st.sampled_from([None, (0.0, 1.0)]))
-    shape = (batch, time, model.input_size)
-    center = rng.uniform(0, 1, shape)
-    center = torch.tensor(np.where(rng.random(shape) < 0.3, rng.integers(0, 2, shape), center))
     shared = draw(st.booleans())
     weight = torch.tensor(rng.choice([0.0, 1.0, 1.0] if shared else [0.0, 0.5, 1.0, 2.0], (batch, time)))
-    lengths = torch.tensor(rng.integers(1, time + 1, batch)) if ragged and draw(st.booleans()) else None
     answers = Question(model, _every_output(model, batch, time), lengths).rows(center)
     if model.readout == "every":
         labels = answers.view(batch, time, -1).argmax(2)

@@ -28,8 +28,8 @@ from gpu_engine.cells.unroll import unroll
 from gpu_engine.errors import ModelError, SpecificationError
 from gpu_engine.model import READOUTS, Dense, Direction, RecurrentClassifier
 from gpu_engine.spec import LabelAgainstOthers, Specification, per_class, top_k, untargeted
+from refcert.strategies import classifiers
 from tests.engine.attacks.lp_cases import case, relu_network
-from tests.engine.networks import networks
 
 SEEDS = st.integers(0, 10_000)
 CASES = st.builds(
@@ -61,7 +61,7 @@ def test_the_maps_are_the_network_wherever_the_signs_hold(one, seed):
         np.testing.assert_allclose(region.output_value + region.output_slope @ (share * delta), needed, atol=1e-9)
 
 
-@given(networks(cells=["rnn_relu"], max_size=4, initial_states=True, scales=(0.5, 1.0)), SEEDS)
+@given(classifiers(cells=["rnn_relu"], max_size=4, initial_states=True, scales=(0.5, 1.0)), SEEDS)
 def test_networks_of_every_shape(model, seed):
     """Layers, directions, start states, every readout: where all is a ReLU, the maps agree; elsewhere it is refused."""
     x = np.random.default_rng(seed).normal(size=(3, model.input_size))

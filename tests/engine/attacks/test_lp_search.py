@@ -18,8 +18,8 @@ from gpu_engine.attacks.question import Question
 from gpu_engine.errors import ModelError, SpecificationError
 from gpu_engine.model import Dense, RecurrentClassifier
 from gpu_engine.spec import Specification, per_class, top_k, untargeted
+from refcert.strategies import classifiers
 from tests.engine.attacks.lp_cases import Case, case, exact_minimum, relu_network
-from tests.engine.networks import networks
 
 SMALL = st.builds(
     case,
@@ -159,18 +159,26 @@ def test_an_impossible_time_limit_is_named():
     assert found.programs[0]["time limit"] > 0 and found.programs[0]["optimal"] == 0
 
 
-def test_a_solver_that_fails_is_named(monkeypatch):
-    """HiGHS gives up by its own iteration limit: planted, because sound programs do not make it fail."""
+def test_a_solver_that_fails_hands_over_and_is_named_where_all_fail(monkeypatch):
+    """HiGHS gives up by its own iteration limit: planted, because sound programs hardly make it fail."""
     from gpu_engine.attacks.lp import fixed, highs
 
+    new_model = highs.new_model
+
     def limited():
-        model = highs.new_model()
+        model = new_model()
         model.setOptionValue("simplex_iteration_limit", 0)
         model.setOptionValue("presolve", "off")
         return model
 
+    one = case(3, time=2, inputs=4, hidden=6)
+    sound = search(one, steps=0)
     monkeypatch.setattr(fixed, "new_model", limited)
-    found = search(case(3, time=2, inputs=4, hidden=6), steps=0)
+    handed_over = search(one, steps=0)
+    assert handed_over.status == sound.status == (FOUND,)
+    assert float(handed_over.radius[0]) == pytest.approx(float(sound.radius[0]), rel=1e-7)
+    monkeypatch.setattr(highs, "new_model", limited)
+    found = search(one, steps=0)
     assert found.status == ("solver failed",) and math.isinf(float(found.radius[0]))
 
 
@@ -212,7 +220,7 @@ def test_the_grid_is_kept_where_rounding_is_adversarial():
     assert rounded >= 4
 
 
-@given(networks(cells=["lstm", "gru", "rnn_tanh"], max_size=3))
+@given(classifiers(cells=["lstm", "gru", "rnn_tanh"], max_size=3))
 @settings(max_examples=10)
 def test_other_cells_are_refused_by_name(model):
     x = torch.zeros(1, 2, model.input_size, dtype=torch.float64)

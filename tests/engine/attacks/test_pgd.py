@@ -14,9 +14,9 @@ from gpu_engine.attacks.pgd import PGD, checkpoints_of, steepness
 from gpu_engine.attacks.question import Question
 from gpu_engine.errors import SpecificationError
 from gpu_engine.inputs import Boxes
+from refcert.strategies import questions
 from tests.engine.attacks.radius_cases import cases, linear_cases
 from tests.engine.attacks.test_geometry import holds
-from tests.engine.questions import questions
 
 MILD = {"scales": (0.5, 1.0), "max_size": 4, "max_layers": 1}
 SHORT = PGD(steps=6, restarts=3)

@@ -27,7 +27,7 @@ def run(name: str, case: Case):
 
 @every_attack
 @given(case=cases(max_size=4, scales=(0.5, 1.0, 3.0, 30.0)))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_a_result_is_an_input_of_its_ball_that_breaks_the_specification(name, case):
     """In exact arithmetic; or it is the center: broken and of radius 0, or unbroken and of radius infinity."""
     question, family = case.question, case.family

@@ -26,7 +26,7 @@ from gpu_engine.search.radius import certified_radius
 from gpu_engine.spec import matrix, per_class, targeted, top_k, untargeted
 from refcert.app.datasets import load_sequences
 from refcert.app.pretrained import pretrained_path
-from tests.engine.networks import networks
+from refcert.strategies import classifiers
 
 NORMS = (1.0, 1.5, 2.0, math.inf)
 TIME, INPUT, CLASSES = 3, 4, 4
@@ -161,7 +161,7 @@ def test_label_against_others_is_the_margins_question():
 
 @settings(max_examples=40)
 @given(
-    networks(max_size=3, readouts=("final", "mean")),
+    classifiers(max_size=3, readouts=("final", "mean")),
     st.sampled_from(NORMS),
     st.booleans(),
     st.sampled_from(["frames", "sum"]),

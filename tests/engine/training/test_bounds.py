@@ -20,7 +20,7 @@ from gpu_engine.training.recipe import CERTIFIED
 from gpu_engine.training.regions import Region
 from gpu_engine.training.tapes import answers, tape_of
 from gpu_engine.training.trainable import Trainable
-from tests.engine.networks import frames_of, networks
+from refcert.strategies import classifiers, sequences
 
 NORMS = (math.inf, 2.0, 1.0, 1.5)
 SCALES = (0.5, 0.1, 1.0, 3.0)
@@ -57,8 +57,8 @@ def slack(values: torch.Tensor) -> float:
 @settings(max_examples=30)
 @given(data=st.data(), p=st.sampled_from(NORMS), radius=st.sampled_from((0.1, 0.01, 1.0)), clipped=st.booleans())
 def test_margins_on_the_region_are_above_their_bounds(kind, data, p, radius, clipped):
-    model = data.draw(networks(scales=SCALES, max_size=4))
-    x, seed = data.draw(frames_of(model, max_time=3)), data.draw(st.integers(0, 2**32 - 1))
+    model = data.draw(classifiers(scales=SCALES, max_size=4))
+    x, seed = data.draw(sequences(model, time=(1, 3), ragged=False)).x, data.draw(st.integers(0, 2**32 - 1))
     x = x.clamp(-1, 1) if clipped else x
     rng = np.random.default_rng(seed)
     labels = torch.tensor(rng.integers(0, model.classes, len(x)))
@@ -73,8 +73,8 @@ def test_margins_on_the_region_are_above_their_bounds(kind, data, p, radius, cli
 @settings(max_examples=25)
 @given(data=st.data())
 def test_without_a_radius_bounds_are_the_plain_forward_pass(kind, data):
-    model = data.draw(networks(scales=SCALES, max_size=4))
-    x = data.draw(frames_of(model, max_time=3))
+    model = data.draw(classifiers(scales=SCALES, max_size=4))
+    x = data.draw(sequences(model, time=(1, 3), ragged=False)).x
     labels = torch.zeros(len(x), dtype=torch.int64)
     tape, region = tape_of(model, x.shape[1]), Region(x, 0.0)
     logits = model.logits(x)
@@ -150,8 +150,8 @@ def small(cell: str, seed: int = 3) -> RecurrentClassifier:
 @settings(max_examples=25)
 @given(data=st.data())
 def test_float32_is_close_and_stays_float32(data):
-    model = data.draw(networks(scales=(0.1, 0.5), max_size=4))
-    x = data.draw(frames_of(model, max_time=3)).clamp(-1, 1)
+    model = data.draw(classifiers(scales=(0.1, 0.5), max_size=4))
+    x = data.draw(sequences(model, time=(1, 3), ragged=False)).x.clamp(-1, 1)
     labels = torch.zeros(x.shape[:2] if model.readout == "every" else len(x), dtype=torch.int64)
     batch = Labelled(x, labels)
     for loss in (plain_loss, lambda m, b, dtype: worst_loss(m, b, "interval", 0.1, 2.0, None, dtype)):

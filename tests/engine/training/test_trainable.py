@@ -11,22 +11,22 @@ from torch import nn
 from gpu_engine.errors import ModelError
 from gpu_engine.module_loading import from_module
 from gpu_engine.training.trainable import Trainable, TrainableModule
+from refcert.strategies import classifiers, sequences
 from tests.engine.modules import Net, inputs_of, nets
-from tests.engine.networks import frames_of, networks
 
 
 @settings(max_examples=40)
-@given(model=networks(embeddings=True), data=st.data())
+@given(model=classifiers(embeddings=True), data=st.data())
 def test_a_trainable_network_is_the_network(model, data):
-    network, x = Trainable(model), data.draw(frames_of(model))
+    network, x = Trainable(model), data.draw(sequences(model, ragged=False)).x
     assert network.frozen().digest() == model.digest()
     assert torch.equal(network(x).detach(), model.logits(x))
 
 
 @settings(max_examples=40)
-@given(model=networks(scales=(0.5, 0.1)), data=st.data())
+@given(model=classifiers(scales=(0.5, 0.1)), data=st.data())
 def test_float32_is_the_network_up_to_rounding(model, data):
-    network, x = Trainable(model, torch.float32), data.draw(frames_of(model)).clamp(-1, 1)
+    network, x = Trainable(model, torch.float32), data.draw(sequences(model, ragged=False)).x.clamp(-1, 1)
     found = network(x).detach()
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), model.logits(x), rtol=1e-3, atol=1e-3)
