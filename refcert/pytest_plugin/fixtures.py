@@ -29,7 +29,8 @@ def refcert_baseline(request: pytest.FixtureRequest, refcert_settings: Settings)
     Which one: that of the mark, `@pytest.mark.refcert(baseline="other.txt")`, relative to the test's file or else to
     the root; without it the first of `refcert_baseline` in pytest's configuration.
     """
-    from refcert.pytest_plugin.guard import OPENED, Guard, Marked, Opened
+    from refcert.pytest_plugin.guard import Guard, Marked
+    from refcert.pytest_plugin.opened import OPENED, Opened
 
     config, node = request.config, request.node
     marked = Marked.of(node)

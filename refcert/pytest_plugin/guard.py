@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from refcert.app.baseline.table import lines_of
 from refcert.app.errors import InputError
 from refcert.pytest_plugin import settings as session
 from refcert.pytest_plugin.ledger import BASELINE, Entry, Stopwatch
+from refcert.pytest_plugin.opened import Opened
 from refcert.pytest_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,33 +58,12 @@ class Marked:
                     f"{', '.join(sorted(known))} by name"
                 )
             given |= mark.kwargs
+        for field in fields(cls):
+            _require(node, field.name, given.get(field.name, field.default), field.default)
         return cls(**given)
 
     def tolerances(self, recorded: Tolerances) -> Tolerances:
         return recorded.changed(radius=self.tolerance_radius, margin=self.tolerance_margin, gap=self.tolerance_gap)
-
-
-class Opened:
-    """Models and data that were read, once for all tests of a process."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], tuple[Any, Any, Subject]] = {}
-
-    def subject(
-        self, recorded: Baseline, path: Path, settings: Settings, model: Model | None, data: Data | None
-    ) -> Subject:
-        """The subject of a baseline. Objects are known by identity, and kept, so that no other takes their place."""
-        from refcert.app.baseline.run import subject_of
-        from refcert.app.baseline.subject import Computing
-
-        key = (path, id(model), id(data))
-        if key not in self._known:
-            computing = Computing(device=settings.device, seed=settings.seed)
-            self._known[key] = (model, data, subject_of(recorded, path, computing, model, data))
-        return self._known[key][2]
-
-
-OPENED: Final = pytest.StashKey[Opened]()
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +99,8 @@ class Guard:
 
         model: path, torch.nn.Module or RecurrentClassifier; data: path, (x, labels) or arrays by name; None for what
         the baseline names. Returns the comparisons of the groups. Raises BaselineRegressionError (an AssertionError)
-        with samples, layers and counter-examples, also for samples that the budget did not suffice for.
+        with samples, layers and counter-examples, also for samples that the budget did not suffice for; InputError for
+        samples that the baseline does not have, or none at all.
         """
         from refcert.app.baseline.run import compare_with
         from refcert.app.progress import Progress
@@ -128,7 +109,7 @@ class Guard:
         began = time.monotonic()
         with self.stopwatch:
             recorded, found = self.baseline, []
-            indices = sorted(recorded.by_index() if samples is None else samples)
+            indices = _asked(recorded, samples, self.path.name)
             groups = [indices[start : start + session.GROUP] for start in range(0, len(indices), session.GROUP)]
             guarding, subject = self._guarding(recorded), None
             guarded, left = list[int](), list[int]()
@@ -187,6 +168,29 @@ class Guard:
             if not comparison.passed:
                 lines.extend(lines_of(comparison))
         return "\n".join(lines)
+
+
+def _require(node: pytest.Item, name: str, value: object, default: object) -> None:
+    """Raise UsageError for a value of a mark that is of another type than it has to be."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    kind, good = "a number", number
+    if name in ("baseline", "attack"):
+        kind, good = "a name", isinstance(value, str)
+    elif default is False:
+        kind, good = "True or False", isinstance(value, bool)
+    if value is not default and not good:
+        raise pytest.UsageError(f"{node.nodeid}: @pytest.mark.refcert has {name}={value!r}; give {kind}")
+
+
+def _asked(recorded: Baseline, samples: Sequence[int] | None, name: str) -> list[int]:
+    """Sorted indices of the samples that are to be guarded; nothing asked would be nothing found."""
+    known = recorded.by_index()
+    indices = sorted(known if samples is None else set(samples))
+    unknown = [k for k in indices if k not in known]
+    if unknown or not indices:
+        said = f"samples has {unknown[0]!r}, which is not in {name}" if unknown else "samples is empty"
+        raise InputError(f"{said}; name some of its {len(known)} samples, {min(known)} to {max(known)}, or give None")
+    return indices
 
 
 def _part(subject: Subject, group: Sequence[int]) -> Subject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,10 +67,37 @@ def add_to_arguments(config: pytest.Config) -> None:
     """
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
-    folders = [_absolute(config, argument.split("::")[0]) for argument in config.args]
     for path in baselines_of(config):
-        if not any(path.is_relative_to(folder) for folder in folders):
+        if not _folders_above(config, path):
             config.args.append(str(path))
+
+
+def require_baselines(config: pytest.Config) -> None:
+    """Raise UsageError for a baseline that this call should collect and will not find: it would guard nothing."""
+    for path in baselines_of(config):
+        folders = _folders_above(config, path)
+        if folders and not path.is_file():
+            raise pytest.UsageError(
+                f"refcert_baseline names {path}, which does not exist; record it with refcert baseline record, or take "
+                "the name out of pytest's configuration"
+            )
+        if folders and not any(_enters(config, folder, path) for folder in folders):
+            raise pytest.UsageError(
+                f"refcert_baseline names {path}, in a folder that pytest does not enter; move it, or change "
+                "norecursedirs"
+            )
+
+
+def _folders_above(config: pytest.Config, path: Path) -> list[Path]:
+    """The arguments of this call, folders or the file itself, in which a baseline lies."""
+    arguments = (_absolute(config, argument.split("::")[0]) for argument in config.args)
+    return [argument for argument in arguments if path.is_relative_to(argument)]
+
+
+def _enters(config: pytest.Config, folder: Path, path: Path) -> bool:
+    """Whether pytest enters all folders between: by default not those whose names begin with a dot, among others."""
+    between = path.relative_to(folder).parts[:-1]
+    return not any(fnmatch(name, pattern) for name in between for pattern in config.getini("norecursedirs"))
 
 
 def baselines_of(config: pytest.Config) -> tuple[Path, ...]:

@@ -19,7 +19,13 @@ from refcert.pytest_plugin.fixtures import (
     refcert_model,
     refcert_settings,
 )
-from refcert.pytest_plugin.items import BaselineFile, BaselineItem, add_to_arguments, baselines_of
+from refcert.pytest_plugin.items import (
+    BaselineFile,
+    BaselineItem,
+    add_to_arguments,
+    baselines_of,
+    require_baselines,
+)
 from refcert.pytest_plugin.ledger import STOPWATCH, Stopwatch
 from refcert.pytest_plugin.summary import write_summary
 
@@ -51,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError("--refcert-profile and --hypothesis-profile exclude each other; give one of them")
         profiles.load(found.profile)
     add_to_arguments(config)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    require_baselines(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)

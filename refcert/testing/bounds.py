@@ -14,9 +14,9 @@ Method card
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,24 +24,23 @@ import torch
 from torch import Tensor
 
 from gpu_engine.errors import ModelError, NumericalError, SoundnessFault
-from gpu_engine.inputs import Boxes, FrameBalls, InputSet, SequenceBall, Substitutions
+from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
 from gpu_engine.search.certify import certify
 from gpu_engine.spec import Specification
 from refcert.app.errors import InputError
 from refcert.testing.bounds_call import BoundsCallable, Claimed, claimed_by
+from refcert.testing.bounds_examples import planned_examples
 from refcert.testing.bounds_search import extremes
 from refcert.testing.bounds_violation import Found, simplified, violation_of
 from refcert.testing.budget import Budget, BudgetLike, Clock, checked_seed
-from refcert.testing.drawn_sets import SETS, Example, drawn_examples, given_examples
+from refcert.testing.drawn_sets import Example
 from refcert.testing.exact import ExactNetwork, contains
 from refcert.testing.models import classifier_of
 from refcert.testing.report import Outcome, Report, Violation, concluded
 from refcert.testing.words import called, plural
 
 NAME: Final = "assert_bounds_sound"
-EXAMPLES: Final = 21
-"""Calls of the function, unless the budget says how many, or input sets are given."""
 # Above this distance, relative to the sizes of both, the forward pass in float64 leaves no doubt.
 _DOUBT: Final = 1e-7
 
@@ -75,21 +74,24 @@ def assert_bounds_sound(
     Raises ViolatedError, NotDecidedError, InputError, ModelError, SpecificationError; SoundnessFault if it is
     refcert's own bound that a point refutes.
     """
+    __tracebackhide__ = True
     chosen, seed = Budget.of(budget), checked_seed(seed)
     clock = Clock(chosen.seconds)
     if not callable(bounds_fn):
         raise InputError(f"bounds_fn is a {type(bounds_fn).__name__}, which cannot be called; give a function")
     network = classifier_of(model, structure, readout)
-    examples, planned = _examples(network, inputs, rows, sets, frames, batch, chosen, seed)
-    if not (tolerance >= 0 and math.isfinite(tolerance)):
-        raise InputError(f"tolerance is {tolerance}; give a finite number from 0 up")
+    examples, planned = planned_examples(network, inputs, rows, sets, frames, batch, chosen, seed)
+    if not (isinstance(tolerance, (int, float)) and tolerance >= 0 and math.isfinite(tolerance)):
+        raise InputError(f"tolerance is {tolerance!r}; give a finite number from 0 up")
     trial = _Trial(bounds_fn, called(bounds_fn), model, network, ExactNetwork(network), cross_check, tolerance, seed)
-    tried = 0
+    tried, digest = 0, network.digest()
     for example in examples:
         if clock.over:
             break
         tried += 1
         found = trial.violations(example)
+        if tried in (1, planned) or found:
+            _require_same(trial.name, digest, model, structure, readout)
         if found:
             drawn = max(found, key=lambda one: one.amount)
             violation = violation_of(
@@ -111,6 +113,7 @@ class _Trial:
     tolerance: float
     seed: int
     bounds: int = 0
+    infinite: int = 0
     without_own: int = 0
 
     def violations(self, example: Example) -> list[Found]:
@@ -144,7 +147,9 @@ class _Trial:
             bounds = claimed.lower if side == "lower" else claimed.upper
             if bounds is None:
                 continue
-            self.bounds += bounds.numel() if own else 0
+            if own:
+                self.bounds += bounds.numel()
+                self.infinite += int(bounds.isinf().sum())
             for b, s in torch.cartesian_prod(torch.arange(rows.shape[0]), torch.arange(rows.shape[1])).tolist():
                 bound, value, x = float(bounds[b, s]), float(ends.value[b, s, k]), ends.x[b, s, k]
                 about = Found(inputs, rows, b, s, side, bound, x, value, 0.0, None)
@@ -187,7 +192,13 @@ class _Trial:
         self, outcome: Outcome, tried: int, planned: int, violation: Violation | None = None, wrong: int = 0
     ) -> Report:
         """What to say in the end."""
-        numbers = {"examples": tried, "planned": planned, "bounds": self.bounds, "wrong": wrong}
+        numbers = {
+            "examples": tried,
+            "planned": planned,
+            "bounds": self.bounds,
+            "infinite": self.infinite,
+            "wrong": wrong,
+        }
         asked = f"{plural(self.bounds, 'bound')} of {self.name} in {tried} of {plural(planned, 'example')}"
         allowed = f" by more than {self.tolerance!r}" if self.tolerance else ""
         summary = f"{asked} were tried, and none is wrong{allowed}."
@@ -196,55 +207,25 @@ class _Trial:
             summary = f"{plural(wrong, 'bound')} of {self.name} in example {where} wrong{allowed}."
         elif outcome is Outcome.NOT_DECIDED:
             summary = f"the budget ended: {summary}"
-        note = f"refcert has no bounds of its own in {plural(self.without_own, 'example')}: no cross-check there."
-        violations = () if violation is None else (violation,)
-        return Report(NAME, outcome, summary, self.seed, violations, (note,) if self.without_own else (), numbers)
+        notes = []
+        if self.infinite:
+            notes.append(f"{plural(self.infinite, 'bound')} of {self.bounds:,} are infinite: sound, and say nothing.")
+        if self.without_own:
+            examples = plural(self.without_own, "example")
+            notes.append(f"refcert has no bounds of its own in {examples}: no cross-check there.")
+        return Report(
+            NAME, outcome, summary, self.seed, () if violation is None else (violation,), tuple(notes), numbers
+        )
+
+
+def _require_same(name: str, digest: str, model: Any, structure: str | None, readout: str | None) -> None:
+    """Raise InputError where the function changed the model: its bounds would be about another one."""
+    if not isinstance(model, (str, os.PathLike)) and classifier_of(model, structure, readout).digest() != digest:
+        raise InputError(
+            f"{name} changed the model that it got; work on a copy, other code would go on with the change"
+        )
 
 
 def _opposite(proved: Tensor | None, sample: int, row: int, side: str) -> float | None:
     """refcert's bound of the other side."""
     return None if proved is None else float(proved[sample, row, 1 if side == "lower" else 0])
-
-
-def _examples(
-    network: RecurrentClassifier,
-    inputs: InputSet | Sequence[InputSet] | None,
-    rows: Tensor | None,
-    sets: Sequence[str],
-    frames: int,
-    batch: int,
-    budget: Budget,
-    seed: int,
-) -> tuple[Iterator[Example], int]:
-    for what, value in (("frames", frames), ("batch", batch)):
-        if type(value) is not int or value < 1:
-            raise InputError(f"{what} is {value!r}; give a whole number from 1 on")
-    _check_rows(rows, network, frames, inputs)
-    if inputs is None:
-        kinds = (sets,) if isinstance(sets, str) else tuple(sets)
-        for kind in kinds or ("",):
-            if kind not in SETS:
-                raise InputError(f"sets has {kind!r}, which is not known; choose from {', '.join(SETS)}")
-        planned = budget.examples or EXAMPLES
-        drawn = drawn_examples(network, kinds, rows, frames=frames, batch=batch, seed=seed)
-        return islice(drawn, planned), planned
-    given = [inputs] if isinstance(inputs, (Boxes, FrameBalls, SequenceBall, Substitutions)) else list(inputs)
-    for one in given:
-        if not isinstance(one, (Boxes, FrameBalls, SequenceBall, Substitutions)):
-            raise InputError(f"inputs has a {type(one).__name__}; give input sets of gpu_engine.inputs, say Boxes")
-        if one.center.shape[2] != network.input_size:
-            raise InputError(f"inputs have {one.center.shape[2]} values a frame, the model reads {network.input_size}")
-    if not given:
-        raise InputError("inputs is empty; give at least one input set, or None for drawn ones")
-    made = list(given_examples(network, given, rows, seed))
-    planned = min(len(made), budget.examples or len(made))
-    return iter(made[:planned]), planned
-
-
-def _check_rows(rows: Tensor | None, network: RecurrentClassifier, frames: int, inputs: object) -> None:
-    if rows is None:
-        return
-    if not isinstance(rows, Tensor) or rows.ndim != 2 or rows.dtype != torch.float64 or not rows.isfinite().all():
-        raise InputError("rows has to be a finite float64 tensor (spec, outputs)")
-    if inputs is None and rows.shape[1] != network.outputs(frames):
-        raise InputError(f"rows have {rows.shape[1]} columns, the model has {network.outputs(frames)} outputs")

@@ -45,6 +45,8 @@ def claimed_by(bounds_fn: BoundsCallable, name: str, model: Any, inputs: InputSe
 
 
 def _read(values: Any, what: str, shape: tuple[int, int]) -> Tensor:
+    if values is None or isinstance(values, np.ma.MaskedArray):
+        raise InputError(f"{what} are {'None' if values is None else 'a masked array'}; {_CONTRACT}")
     try:
         found = values.detach().cpu() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
     except (TypeError, ValueError, RuntimeError) as error:

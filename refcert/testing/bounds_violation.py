@@ -228,6 +228,7 @@ def _snippet(found: Found, name: str, network: RecurrentClassifier, evidence: Pa
         lines = [*head, *network_source(network, evidence, data)]
         lines += ['value = float(W["row"] @ network(W["x"][None]).flatten())']
     else:
+        shown = "value.str(40, radius=False)"  # not the hundreds of digits that it has
         lines = [*head, *exact_source(network, evidence, data)]
         lines += [
             'value = sum((exact(a) * b for a, b in zip(W["row"].tolist(), network(W["x"].tolist()))), exact(0.0))'

@@ -37,6 +37,7 @@ def assert_certificate_valid(
     Raises ViolatedError where a file is INVALID, about another network, or claims too little; NotProvedError where it
     is HOLEY, NotDecidedError where the budget ended, InputError where it cannot be read.
     """
+    __tracebackhide__ = True
     chosen = Budget.of(budget)
     clock = Clock(chosen.seconds)
     if not (least_margin >= 0 and least_margin < float("inf")):

@@ -14,6 +14,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,6 +63,7 @@ def assert_certified(
     evidence: folder for what a snippet cannot hold itself.
     Raises ViolatedError, NotProvedError, NotDecidedError; InputError and the engine's errors for bad input.
     """
+    __tracebackhide__ = True
     asked = asked_of(
         classifier_of(model, structure, readout),
         *(x, labels, input_set, specification, lengths),
@@ -98,6 +100,7 @@ def assert_radius_at_least(
     whole_sequence: one ball around the sequence instead of one a frame. frames: numbers of the frames that move, None
     for all. Other arguments, results and errors: `assert_certified`.
     """
+    __tracebackhide__ = True
     samples = tensor_of(x, "x")
     network = classifier_of(model, structure, readout)
     radii = _radii(radius, len(samples))
@@ -115,6 +118,7 @@ def assert_radius_at_least(
 def _certified(
     name: str, asked: Asked, certificates: bool | str | Path, budget: Budget, seed: int, evidence: Path | None
 ) -> Report:
+    __tracebackhide__ = True
     clock = Clock(budget.seconds)
     margins, said = _margins(asked, certificates, budget, clock)
     looked = [k for k, margin in enumerate(margins) if margin is not None]
@@ -189,24 +193,29 @@ def _with_margins(samples: list[int], margins: list[float | None]) -> str:
 
 
 def _radii(radius: float | Tensor, batch: int) -> Tensor:
-    given = torch.as_tensor(radius, dtype=torch.float64)
+    try:
+        given = torch.as_tensor(radius, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"radius is {radius!r}; give one number, or one for each of {batch} samples") from None
     if given.ndim > 1 or (given.ndim == 1 and len(given) != batch):
         raise InputError(f"radius has shape {tuple(given.shape)}; give one number, or one for each of {batch} samples")
-    radii = given.expand(batch).clone()
+    radii = given.cpu().expand(batch).clone()
     if not bool((torch.isfinite(radii) & (radii >= 0)).all()):
         raise InputError(f"radius is {given.tolist()}; give finite numbers from 0 up")
     return radii
 
 
 def _moving(frames: Any, samples: Tensor) -> Tensor:
+    """Frames that move, (batch, time) bool. Whole numbers only: of a mask, True and False would be frames 1 and 0."""
     moves = torch.ones(samples.shape[:2], dtype=torch.bool)
     if frames is None:
         return moves
-    numbers = [int(t) for t in frames]
-    if not numbers or any(not 0 <= t < samples.shape[1] for t in numbers):
-        raise InputError(f"frames is {numbers}; give numbers from 0 to {samples.shape[1] - 1}")
+    given = np.asarray(frames.cpu() if isinstance(frames, Tensor) else frames)
+    whole = given.ndim == 1 and len(given) and np.issubdtype(given.dtype, np.integer)
+    if not whole or bool(((given < 0) | (given >= samples.shape[1])).any()):
+        raise InputError(f"frames is {frames!r}; give numbers of frames from 0 to {samples.shape[1] - 1}")
     moves[:] = False
-    moves[:, numbers] = True
+    moves[:, given.tolist()] = True
     return moves
 
 

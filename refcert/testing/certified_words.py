@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,11 +22,16 @@ from refcert.testing.words import listed, plural
 
 @dataclass(frozen=True)
 class Reached:
-    """What is known of a sample without proof and counter-example; None where it was not searched."""
+    """What is known of a sample without proof and counter-example; None where it was not searched.
+
+    radius, scale: with a proof by the planes of `relaxation`. weakest: see `weakest`.
+    """
 
     attack_margin: float | None = None
     radius: float | None = None
     scale: float | None = None
+    relaxation: str = ""
+    weakest: Mapping[str, object] = field(default_factory=dict)
     attacked: bool = True
 
 
@@ -79,11 +85,12 @@ def open_sample(asked: Asked, sample: int, margin: float | None, objection: str 
     asked_radius = one.radius
     if reached.radius is not None and asked_radius is not None:
         whole = float(asked_radius[0])
-        details.append(f"proved up to radius {reached.radius!r} of {whole!r} ({reached.radius / whole:.1%})")
+        share = f"{reached.radius / whole:.1%}, {reached.relaxation} planes"
+        details.append(f"proved up to radius {reached.radius!r} of {whole!r} ({share})")
     if reached.scale is not None:
-        details.append(f"proved for the box scaled by {reached.scale!r}")
-    if margin is not None and margin == margin and objection is None:
-        where |= _weakest(one)
+        details.append(f"proved for the box scaled by {reached.scale!r} ({reached.relaxation} planes)")
+    if objection is None:
+        where |= reached.weakest
     return Violation(
         f"sample {sample} is not proved" + (", bounds overflow" if margin != margin else ""),
         where,
@@ -94,36 +101,37 @@ def open_sample(asked: Asked, sample: int, margin: float | None, objection: str 
     )
 
 
-def _weakest(asked: Asked) -> dict[str, object]:
-    """The row with the least bound, and the nonlinearity whose argument is bounded worst: layer, frame, gate, unit."""
-    products: list[BoundedProduct] = []
-    found = certify(
-        asked.model,
-        asked.inputs,
-        asked.specification,
-        asked.options,
-        lambda _, seen: products.extend(seen),
-        asked.lengths,
-    )
-    row = int(found.lower[0].argmin())
-    told: dict[str, object] = {"row": f"{row} ({_row(asked, row)})"}
-    width, place = -1.0, ""
-    for product in products:
-        span = (product.v.upper - product.v.lower)[0].cpu()
-        unit = int(span.argmax())
-        if float(span[unit]) > width:
-            width = float(span[unit])
-            low, high = (float(end[0, unit]) for end in (product.v.lower, product.v.upper))
-            place = (
-                f"layer {product.layer}, frame {product.t}, {product.name} of unit {unit}, argument in "
-                f"[{low:.4g}, {high:.4g}]"
-            )
-    return told | ({"widest": place} if place else {})
+def weakest(asked: Asked) -> list[dict[str, object]]:
+    """Of every sample the row with the least bound, and the nonlinearity whose argument is bounded worst: layer, frame,
+    gate, unit. Raises NumericalError where bounds overflow."""
+    widest = [(-1.0, "")] * len(asked)
+
+    def look(samples: Tensor, products: tuple[BoundedProduct, ...]) -> None:
+        for product in products:
+            lower, upper = product.v.lower.cpu(), product.v.upper.cpu()
+            spans, units = (upper - lower).max(1)
+            for k, (sample, span, unit) in enumerate(
+                zip(samples.tolist(), spans.tolist(), units.tolist(), strict=True)
+            ):
+                if span > widest[sample][0]:
+                    widest[sample] = (
+                        span,
+                        f"layer {product.layer}, frame {product.t}, {product.name} of unit {unit}, argument in "
+                        f"[{float(lower[k, unit]):.4g}, {float(upper[k, unit]):.4g}]",
+                    )
+
+    found = certify(asked.model, asked.inputs, asked.specification, asked.options, look, asked.lengths)
+    rows = found.lower.argmin(1).tolist()
+    told: list[dict[str, object]] = []
+    for k, row in enumerate(rows):
+        place = {"widest": widest[k][1]} if widest[k][1] else {}
+        told.append({"row": f"{row} ({_row(asked, k, row)})", **place})
+    return told
 
 
-def _row(asked: Asked, row: int) -> str:
-    terms = [f"{value:+g} y[{k}]" for k, value in enumerate(asked.specification.C[0, row].tolist()) if value]
-    constant = float(asked.specification.d[0, row])
+def _row(asked: Asked, sample: int, row: int) -> str:
+    terms = [f"{value:+g} y[{k}]" for k, value in enumerate(asked.specification.C[sample, row].tolist()) if value]
+    constant = float(asked.specification.d[sample, row])
     return listed(terms).replace(", ", " ") + (f" {constant:+g}" if constant else "")
 
 

@@ -54,6 +54,7 @@ def assert_planes_sound(
     Raises ViolatedError, NotProvedError where proofs and hunts leave a plane undecided, NotDecidedError, and InputError
     where the function returns no planes, changes its inputs or raises, or an argument makes no sense.
     """
+    __tracebackhide__ = True
     chosen, clock = Budget.of(budget), Clock(Budget.of(budget).seconds)
     kinds, boxes = _names(kinds, "kinds"), _names(boxes, "boxes")
     function = _function(planes_fn)
@@ -156,7 +157,9 @@ def _no_numbers(
         data={"box": tuple(box), "value": error.value, "family": family, "row": row},
     )
     summary = f"{function.text} returned planes with numbers that are not finite, after {audited.judged} planes."
-    return Report(NAME, Outcome.VIOLATED, summary, draw.seed, (violation,), (), {"planes": audited.judged})
+    before = tuple(_violation(function, draw, worst) for worst in _worst_of_each(audited.refuted))
+    numbers = {"planes": audited.judged, "refuted": len(audited.refuted)}
+    return Report(NAME, Outcome.VIOLATED, summary, draw.seed, (violation, *before), (), numbers)
 
 
 def _worst_of_each(refuted: Sequence[_Found]) -> list[_Found]:

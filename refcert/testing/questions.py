@@ -93,15 +93,18 @@ def tensor_of(value: Any, what: str) -> Tensor:
     return found
 
 
-def labels_of(value: Any, batch: int) -> Tensor | None:
+def labels_of(value: Any, batch: int, what: str = "labels") -> Tensor | None:
     """Whole numbers, one or more a sample. Raises InputError."""
     if value is None:
         return None
-    found = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    try:
+        found = value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} are a {type(value).__name__}, which cannot be read as numbers ({error})") from None
     if found.is_floating_point() or found.is_complex() or found.dtype is torch.bool:
-        raise InputError(f"labels are {found.dtype}; give whole numbers")
+        raise InputError(f"{what} are {found.dtype}; give whole numbers")
     if found.ndim == 0 or len(found) != batch:
-        raise InputError(f"labels have shape {tuple(found.shape)}; there are {batch} samples")
+        raise InputError(f"{what} have shape {tuple(found.shape)}; there are {batch} samples")
     return found.to(torch.int64)
 
 
@@ -119,7 +122,7 @@ def asked_of(
     if samples.shape[2] != model.input_size:
         raise InputError(f"x has {samples.shape[2]} values a frame, the model reads {model.input_size}")
     known = labels_of(labels, len(samples))
-    counted = None if lengths is None else torch.as_tensor(lengths).to("cpu")
+    counted = None if lengths is None else labels_of(lengths, len(samples), "lengths")
     inputs = input_set if _is_set(input_set) else input_set(samples) if callable(input_set) else input_set
     if not isinstance(inputs, (FrameBalls, SequenceBall, Boxes, Substitutions)):
         raise InputError(f"input_set is a {type(inputs).__name__}; give FrameBalls, SequenceBall, Boxes, Substitutions")

@@ -157,6 +157,7 @@ _ERRORS: Final = {
 
 def concluded(report: Report) -> Report:
     """The report if it HOLDS, else its error is raised."""
+    __tracebackhide__ = True  # pytest shows the test's own line and the message
     if report.outcome is Outcome.HOLDS:
         return report
     raise _ERRORS[report.outcome](report)

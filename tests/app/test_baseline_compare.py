@@ -83,6 +83,8 @@ def test_what_fails_one_way_is_an_improvement_the_other_way(baseline, data):
         ({"value": Decimal(0)}, {}, Kind.GAINED),
         ({"undecided": 0}, {"undecided": 1}, Kind.NEW_UNDECIDED),
         ({"undecided": 2}, {"undecided": 1}, Kind.FEWER_UNDECIDED),
+        ({"undecided": None}, {"undecided": 1}, Kind.NEW_UNDECIDED),
+        ({"undecided": 1}, {"undecided": None}, Kind.NEW_UNDECIDED),
     ],
 )
 def test_each_change_of_a_sample(old, new, kind):
@@ -91,6 +93,10 @@ def test_each_change_of_a_sample(old, new, kind):
     assert found.changes[0].sample == 0
     assert found.passed == (kind in (*IMPROVEMENTS, Kind.PREDICTED))
     assert "sample 0" in next(lines_of(found))
+
+
+def test_an_audit_that_proves_everything_is_no_change():
+    assert kinds(other(undecided=None), other(undecided=0)) == []
 
 
 def test_changes_of_the_whole():

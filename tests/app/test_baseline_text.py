@@ -110,6 +110,22 @@ def test_a_text_cut_short_is_refused(cut):
         parse(text[:cut])
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_row_that_was_lost_in_a_merge_is_missed(tmp_path, lost):
+    """Read as it is, such a file would guard the samples that are left, and nothing would say so."""
+    lines = [line for line in text_of(PLAIN).splitlines() if not line.startswith(f"  [    {lost},")]
+    (tmp_path / "b.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"the rows of samples \[{lost}\] are missing"):
+        load(tmp_path / "b.txt")
+
+
+def test_a_file_without_samples_guards_nothing(tmp_path):
+    empty = dataclasses.replace(PLAIN, samples=(), data=dataclasses.replace(PLAIN.data, shape=(0, 3, 4)))
+    (tmp_path / "b.txt").write_text(text_of(empty))
+    with pytest.raises(InputError, match="it has no samples"):
+        load(tmp_path / "b.txt")
+
+
 def test_a_missing_file_says_how_to_record(tmp_path):
     with pytest.raises(InputError, match="refcert baseline record"):
         load(tmp_path / "none.txt")

@@ -131,6 +131,22 @@ def test_a_call_that_names_tests_runs_those(run):
     run("-m", "refcert").assert_outcomes(passed=1, deselected=1)
 
 
+@pytest.mark.parametrize(("testpaths", "found"), [("testpaths = tests", True), ("testpaths = .", False), ("", False)])
+def test_a_baseline_in_a_folder_that_pytest_does_not_enter_is_said(run, user, testpaths, found):
+    """Folders with a dot, among others, are passed over without a word."""
+    hidden = user.path / ".robustness"
+    hidden.mkdir()
+    (user.path / "refcert-baseline.txt").rename(hidden / "refcert-baseline.txt")
+    text = (user.path / "pytest.ini").read_text().replace("testpaths = tests", testpaths)
+    write(user, "pytest.ini", text.replace("refcert-baseline.txt", ".robustness/refcert-baseline.txt"))
+    result = run("--collect-only", "-q")
+    if found:
+        result.stdout.fnmatch_lines(["2 tests collected*"])
+    else:
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*in a folder that pytest does not enter*"])
+
+
 def test_a_folder_without_testpaths_has_it_once(run, user):
     text = (user.path / "pytest.ini").read_text().replace("testpaths = tests\n", "")
     write(user, "pytest.ini", text)
@@ -152,9 +168,16 @@ def test_a_damaged_baseline_is_an_error(run, user):
     result.stdout.fnmatch_lines(["*edited by hand*"])
 
 
-def test_a_baseline_that_is_missing_is_not_passed_over(run, user):
+@pytest.mark.parametrize("arguments", [(), (".",)])
+@pytest.mark.parametrize("testpaths", ["testpaths = tests", ""])
+def test_a_baseline_that_is_missing_is_not_passed_over(run, user, testpaths, arguments):
+    """A name misspelt in the configuration would guard nothing for ever."""
+    write(user, "pytest.ini", (user.path / "pytest.ini").read_text().replace("testpaths = tests", testpaths))
     (user.path / "refcert-baseline.txt").unlink()
-    assert run().ret != 0
+    result = run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*refcert-baseline.txt, which does not exist; record it*"])
+    run("tests/test_own.py").assert_outcomes(passed=1)  # that call would not have guarded it
 
 
 def test_data_without_the_samples_is_said(run, user):

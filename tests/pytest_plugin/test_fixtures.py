@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from refcert.app.baseline.reading import load
+from refcert.pytest_plugin.opened import KEPT, Opened
+from refcert.pytest_plugin.settings import Settings
 from tests.app.baselines import change_model
 
 pytest_plugins = ["pytester"]
@@ -43,13 +47,87 @@ def test_a_mark_names_another_baseline(run, user):
 
 
 @pytest.mark.parametrize(
-    ("mark", "message"), [("radius=0.1", "does not know radius"), ("'other.txt'", "does not know 'other.txt'")]
+    ("mark", "message"),
+    [
+        ("radius=0.1", "does not know radius"),
+        ("'other.txt'", "does not know 'other.txt'"),
+        ("tolerance_radius='0.5'", "has tolerance_radius='0.5'; give a number"),
+        ("audit='no'", "has audit='no'; give True or False"),
+        ("attack=0", "has attack=0; give a name"),
+    ],
 )
 def test_a_mark_that_is_not_understood_is_refused(run, user, mark, message):
     write(user, f"import pytest\n@pytest.mark.refcert({mark})\n" + CHECK)
     result = run("tests")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*{message}*"])
+
+
+@pytest.mark.parametrize(("samples", "message"), [("[]", "samples is empty"), ("[0, 99]", "samples has 99")])
+def test_samples_that_are_not_there_are_refused(run, user, samples, message):
+    """Nothing compared would be nothing found."""
+    write(user, f"def test_robustness(refcert_baseline):\n    refcert_baseline.check(samples={samples})\n")
+    result = run("tests")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{message}*"])
+
+
+CHANGED = """
+import numpy as np, shutil, torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.linear(self.lstm(x)[0][:, -1])
+
+def test_robustness(refcert_baseline):
+    model = Classifier()
+    model.load_state_dict(load_file("model.safetensors"))
+    with np.load("data.npz") as stored:
+        x, labels = stored["x"], stored["labels"]
+    for _ in range(2):
+        refcert_baseline.check(model, (x, labels))
+        refcert_baseline.check()
+    {change}
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "model.lstm.weight_hh_l0.data.mul_(2.0)\n    refcert_baseline.check(model, (x, labels))",
+        "x *= 0.98\n    refcert_baseline.check(model, (x, labels))",
+        "save_file({k: 2 * v for k, v in load_file('model.safetensors').items()}, 'model.safetensors')\n"
+        "    refcert_baseline.check()",
+    ],
+    ids=["module", "array", "file"],
+)
+def test_what_changed_in_place_between_two_checks_is_read_again(run, user, change):
+    write(user, CHANGED.replace("{change}", change))
+    result = run("tests")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*BaselineRegressionError: the model is worse*"])
+    write(user, CHANGED.replace("{change}", ""))
+    if "save_file" not in change:
+        run("tests").assert_outcomes(passed=1)
+
+
+def test_groups_share_what_was_read_and_new_data_is_not_kept_for_ever(recorded):
+    opened, path = Opened(), recorded / "refcert-baseline.txt"
+    baseline, settings = load(path), Settings(None, "cpu", 0, None)
+    first = opened.subject(baseline, path, settings, None, None)
+    assert opened.subject(baseline, path, settings, None, None) is first
+    with np.load(recorded / "data.npz") as stored:
+        x, labels = stored["x"], stored["labels"]
+    for k in range(2 * KEPT):
+        opened.subject(baseline, path, settings, None, (x + k / 100, labels))
+    assert len(opened._known) == KEPT
 
 
 def test_without_a_baseline_the_remedy_is_said(run, user):

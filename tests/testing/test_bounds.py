@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -143,7 +144,7 @@ def exact_line(weight, bias):
 
 
 @pytest.mark.parametrize(("up", "wrong"), [(0, False), (1, True)])
-def test_the_last_place_decides(up, wrong):
+def test_the_last_place_decides(up, wrong, capsys):
     """A bound that is exactly the value is sound, its neighbour is not: no tolerance anywhere."""
     network = exact_line(3.0, 0.5)
     point = Boxes(*(torch.full((1, 1, 1), 2.0, dtype=torch.float64),) * 2)
@@ -159,6 +160,7 @@ def test_the_last_place_decides(up, wrong):
     error = violated(bound, network, inputs=point, rows=rows)
     assert error.violations[0].amount == math.ulp(error.violations[0].data["found"].bound)
     run(error.snippet)
+    assert len(capsys.readouterr().out) < 200, "as many digits as tell the value from the bound"
 
 
 @pytest.mark.parametrize("lower", [math.nan, math.inf])
@@ -176,7 +178,10 @@ def test_infinite_bounds_on_the_right_side_are_sound():
     def nothing(network, inputs, rows):
         return torch.full(rows.shape[:2], -math.inf), torch.full(rows.shape[:2], math.inf)
 
-    assert assert_bounds_sound(nothing, LSTM, budget=FEW).outcome is Outcome.HOLDS
+    report = assert_bounds_sound(nothing, LSTM, budget=FEW)
+    assert report.outcome is Outcome.HOLDS
+    assert report.numbers["infinite"] == report.numbers["bounds"]
+    assert "are infinite" in report.text()
 
 
 def test_the_function_gets_the_users_own_model_and_may_answer_in_numpy():
@@ -245,9 +250,10 @@ def test_no_time_is_no_decision():
         (lambda lower, upper: lower[:1], r"have shape \(1, 4\); give one number per sample and row, \(2, 4\)"),
         (lambda lower, upper: (lower, upper, upper), "a tuple of 3"),
         (lambda lower, upper: lower > 0, "bool"),
-        (lambda lower, upper: None, "NoneType"),
+        (lambda lower, upper: None, "are None"),
+        (lambda lower, upper: np.ma.masked_array(lower.numpy(), mask=True), "a masked array"),
     ],
-    ids=["a sample less", "three", "answers", "nothing"],
+    ids=["a sample less", "three", "answers", "nothing", "masked"],
 )
 def test_what_are_no_bounds_is_refused_and_not_an_assertion(change, said):
     with pytest.raises(InputError, match=said):
@@ -261,6 +267,19 @@ def test_changed_inputs_are_refused():
 
     with pytest.raises(InputError, match="changed its input lower"):
         assert_bounds_sound(widens, LSTM, budget=FEW)
+
+
+def test_a_changed_model_is_refused():
+    """Else the bounds tried would be about one network and the values about another."""
+    module = Small().double()  # as wide as the engine's own numbers: nothing is copied on the way
+
+    def shifts(model, inputs, rows):
+        with torch.no_grad():
+            model.head.bias += 1.0
+        return of_module(model, inputs, rows)
+
+    with pytest.raises(InputError, match="changed the model that it got"):
+        assert_bounds_sound(shifts, module, budget="2 examples")
 
 
 def test_an_exception_of_the_function_is_its_own_with_the_seed():

@@ -26,6 +26,8 @@ from refcert.testing import (
     kernel_checks,
 )
 from refcert.testing import certified as certified_module
+from refcert.testing import doubted as doubted_module
+from refcert.testing.budget import Clock
 from tests.testing.engines_under_test import Small, balanced, run, small
 from tests.testing.test_bounds import with_swapped_gates
 
@@ -68,7 +70,8 @@ def test_modules_paths_and_functions_of_x_are_taken(tmp_path):
         labels = module(X.float()).argmax(1)
     save_model(small(inputs=3, hidden=6), tmp_path / "model.safetensors")
     for model in (module, tmp_path / "model.safetensors", str(tmp_path / "model.safetensors")):
-        report = assert_certified(model, X.numpy(), labels.tolist(), lambda x: FrameBalls(x, 0 * x[..., 0] + 1e-4))
+        sets = (lambda x: FrameBalls(x, 0 * x[..., 0] + 1e-4), None, "constants")
+        report = assert_certified(model, X.numpy(), labels.tolist(), *sets)
         assert report.outcome is Outcome.HOLDS
 
 
@@ -115,7 +118,7 @@ def only_reads(t, i):
 def test_a_counter_example_changes_what_matters_and_nothing_else(coordinate):
     network = only_reads(3, coordinate)
     labels = network.logits(X).argmax(1)
-    error = failing(ViolatedError, assert_radius_at_least, network, X, labels, 1.0)
+    error = failing(ViolatedError, assert_radius_at_least, network, X, labels, 1.0, relaxation="constants")
     found = next(v for v in error.violations if v.snippet)
     changed = (found.data["x"] != found.data["sample"]).nonzero().tolist()
     assert changed and {i for _, i in changed} == {coordinate}
@@ -125,7 +128,7 @@ def test_a_counter_example_changes_what_matters_and_nothing_else(coordinate):
 
 
 def test_the_smallest_radius_lies_between_the_certified_one_and_the_asked_one():
-    error = failing(ViolatedError, assert_radius_at_least, MODEL, X, LABELS, 0.3)
+    error = failing(ViolatedError, assert_radius_at_least, MODEL, X, LABELS, 0.3, relaxation="constants")
     radius = error.violations[0].data["radius"]
     k = error.violations[0].where["sample"]
     assert 0 < radius <= 0.3
@@ -143,7 +146,7 @@ def test_a_less_robust_model_a_swapped_gate_and_a_quantised_one_are_caught(tmp_p
         replace(MODEL, layers=((replace(cell, **coarse),),)),
     ):
         with pytest.raises((ViolatedError, NotProvedError)):
-            assert_radius_at_least(changed, X, LABELS, 2e-3)
+            assert_radius_at_least(changed, X, LABELS, 2e-3, relaxation="parallel")
 
 
 def test_a_frame_off_by_one_is_caught():
@@ -179,6 +182,26 @@ def test_what_is_only_not_proved_says_how_far_a_proof_goes():
         assert word in str(error)
 
 
+def test_the_search_for_the_message_takes_planes_that_are_quick(monkeypatch):
+    """The radius is proved by the planes that the message names; the weakest row is that of the question."""
+    monkeypatch.setattr(doubted_module, "attacked", lambda part, seed: (part.x, torch.ones(len(part))))
+    error = failing(NotProvedError, assert_radius_at_least, MODEL, X[:1], LABELS[:1], 0.3)
+    own = certify(MODEL, frames(0.3), untargeted(LABELS, 3), Options("best"))
+    for violation in error.violations:
+        k, radius = violation.where["sample"], violation.data["radius"]
+        assert certify(MODEL, frames(radius), untargeted(LABELS, 3), Options("parallel")).margin[k] > 0
+        assert "parallel planes)" in violation.text()
+        assert violation.where["row"].startswith(f"{int(own.lower[k].argmin())} (")
+
+
+def test_what_is_told_does_not_outlast_the_budget(monkeypatch):
+    monkeypatch.setattr(doubted_module, "weakest", lambda asked: pytest.fail("there was no time"))
+    ticks = iter([False, True, True, True])
+    monkeypatch.setattr(Clock, "over", property(lambda clock: next(ticks, True)))
+    error = failing(NotProvedError, assert_radius_at_least, MODEL, X, LABELS, 0.02, relaxation="constants")
+    assert "there was no time for an attack" in str(error)
+
+
 def test_boxes_say_which_share_is_proved():
     error = failing(NotProvedError, assert_certified, MODEL, X, LABELS, Boxes(X - 0.02, X + 0.02), None, "constants")
     assert 0 < error.violations[0].data["scale"] < 1
@@ -188,8 +211,9 @@ def test_boxes_say_which_share_is_proved():
 def test_ragged_sequences_are_shown_without_what_is_not_read():
     lengths = torch.tensor([2, 4, 3])
     labels = torch.stack([MODEL.logits(X[k : k + 1, :n])[0] for k, n in enumerate(lengths)]).argmax(1)
-    assert assert_radius_at_least(MODEL, X, labels, 1e-4, lengths=lengths).outcome is Outcome.HOLDS
-    error = failing(ViolatedError, assert_radius_at_least, MODEL, X, labels, 1.0, lengths=lengths)
+    quick = {"lengths": lengths, "relaxation": "constants"}
+    assert assert_radius_at_least(MODEL, X, labels, 1e-4, **quick).outcome is Outcome.HOLDS
+    error = failing(ViolatedError, assert_radius_at_least, MODEL, X, labels, 1.0, **quick)
     for violation in error.violations:
         changed = (violation.data["x"] != violation.data["sample"]).nonzero()
         assert not len(changed) or int(changed[:, 0].max()) < lengths[violation.where["sample"]]
@@ -199,22 +223,22 @@ def test_ragged_sequences_are_shown_without_what_is_not_read():
 def test_answers_per_frame_have_labels_per_frame():
     every = replace(MODEL, readout="every")
     labels = every.logits(X).argmax(2)
-    assert assert_radius_at_least(every, X, labels, 1e-4).outcome is Outcome.HOLDS
-    error = failing(ViolatedError, assert_radius_at_least, every, X, labels, 0.5, clip=(0, 1))
+    assert assert_radius_at_least(every, X, labels, 1e-4, relaxation="constants").outcome is Outcome.HOLDS
+    error = failing(ViolatedError, assert_radius_at_least, every, X, labels, 0.5, clip=(0, 1), relaxation="constants")
     assert run(error.snippet)["margin"] < 0
 
 
 @pytest.mark.parametrize("question", [lambda y: top_k(y, 2, 3), lambda y: per_class(y, 3)], ids=["top 2", "per class"])
 def test_other_questions(question):
     asked = question(LABELS)
-    assert assert_certified(MODEL, X, None, frames(1e-4), asked).outcome is Outcome.HOLDS
-    error = failing(ViolatedError, assert_certified, MODEL, X, None, frames(2.0), asked)
+    assert assert_certified(MODEL, X, None, frames(1e-4), asked, "constants").outcome is Outcome.HOLDS
+    error = failing(ViolatedError, assert_certified, MODEL, X, None, frames(2.0), asked, "constants")
     assert run(error.snippet)["margin"] <= 0
 
 
 def test_frames_that_stay_and_one_ball_around_the_sequence():
     for options in ({"frames": [0, 2]}, {"frames": [3], "whole_sequence": True, "norm": 2}, {"norm": "inf"}):
-        error = failing(ViolatedError, assert_radius_at_least, MODEL, X, LABELS, 2.0, **options)
+        error = failing(ViolatedError, assert_radius_at_least, MODEL, X, LABELS, 2.0, relaxation="constants", **options)
         for violation in error.violations:
             moved = {t for t, _ in (violation.data["x"] != violation.data["sample"]).nonzero().tolist()}
             assert moved <= set(options.get("frames", range(4)))
@@ -222,7 +246,7 @@ def test_frames_that_stay_and_one_ball_around_the_sequence():
 
 
 def test_certificates_are_kept_and_checked_by_the_kernel(tmp_path):
-    report = assert_certified(MODEL, X, LABELS, frames(1e-3), certificates=tmp_path / "kept")
+    report = assert_certified(MODEL, X, LABELS, frames(1e-3), None, "parallel", tmp_path / "kept")
     assert report.outcome is Outcome.HOLDS
     assert len(list((tmp_path / "kept").glob("sample-*.safetensors"))) == 3
 
@@ -254,8 +278,9 @@ def test_what_the_budget_does_not_reach_is_not_decided(budget):
 
 
 def test_the_same_seed_says_the_same(tmp_path):
+    sets, options = frames(0.3), {"seed": 2, "evidence": tmp_path}
     first, second = (
-        str(failing(ViolatedError, assert_radius_at_least, MODEL, X, LABELS, 0.3, seed=2, evidence=tmp_path))
+        str(failing(ViolatedError, assert_certified, MODEL, X, LABELS, sets, None, "constants", **options))
         for _ in range(2)
     )
     assert first == second
@@ -289,6 +314,16 @@ def test_data_that_were_preprocessed_otherwise_are_refused():
         {"clip": (1.0, 0.0)},
         {"frames": [4]},
         {"frames": []},
+        {"frames": [True, False, False, True]},
+        {"frames": torch.tensor([False, True, True, True])},
+        {"frames": [0.7]},
+        {"frames": "03"},
+        {"frames": 2},
+        {"radius": "0.1"},
+        {"radius": None},
+        {"labels": ["a", "b", "c"]},
+        {"lengths": [4, 4]},
+        {"lengths": [4.0, 4.0, 4.0]},
         {"relaxation": "guess"},
         {"dtype": "float8"},
         {"lengths": torch.tensor([9] * 3)},

@@ -103,6 +103,16 @@ def test_nan_is_a_violation_with_its_box():
     assert "slope_v of the upper plane of tanh is nan" in str(error)
 
 
+def test_what_was_refuted_before_nan_is_not_lost():
+    def faulty(kind, low_v, high_v, low_z, high_z):
+        lower, (slope_v, slope_z, offset) = shifted("upper", 0.1)(kind, low_v, high_v, low_z, high_z)
+        return lower, (slope_v, slope_z, np.where(low_v < high_v, np.nan, offset.numpy()))
+
+    error = violated(faulty, kinds="tanh", boxes=("point", "wide"))
+    assert [violation.amount is None for violation in error.violations] == [True, False]
+    run(error.snippet)
+
+
 def test_no_time_is_no_decision():
     with pytest.raises(NotDecidedError) as caught:
         assert_planes_sound(engine_planes, budget=0.0)

@@ -181,10 +181,14 @@ class _Judge:
         return attacked.radius < float("inf") and attacked.radius <= limit
 
     def _undecided(self, old: Sample, new: Sample) -> Iterator[Change]:
-        if old.undecided is None or new.undecided is None or old.undecided == new.undecided:
+        # An audit on one side only fails where it leaves a plane open: what was not audited does not count as PROVED.
+        before, after = old.undecided, new.undecided
+        if before == after or (before is None and after == 0):
             return
-        kind = Kind.NEW_UNDECIDED if new.undecided > old.undecided else Kind.FEWER_UNDECIDED
-        yield Change(kind, f"sample {old.index}: {old.undecided} -> {new.undecided} planes UNDECIDED", old.index)
+        worse = after is None or after > (before or 0)
+        texts = ["not audited" if count is None else str(count) for count in (before, after)]
+        kind = Kind.NEW_UNDECIDED if worse else Kind.FEWER_UNDECIDED
+        yield Change(kind, f"sample {old.index}: {texts[0]} -> {texts[1]} planes UNDECIDED", old.index, *texts)
 
 
 def _label(label: Label) -> str:

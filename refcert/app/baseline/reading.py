@@ -29,7 +29,20 @@ def load(path: Path) -> Baseline:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); {_REMEDY}") from error
-    return parse(text, str(path))
+    baseline = parse(text, str(path))
+    _require_all(baseline, str(path))
+    return baseline
+
+
+def _require_all(baseline: Baseline, name: str) -> None:
+    """Raise InputError unless there is a row for each sample of the data: a row that was lost guards nothing."""
+    shape = baseline.data.shape
+    wanted = range(shape[0]) if shape and type(shape[0]) is int else range(0)
+    there = baseline.by_index().keys()
+    if not wanted or there != set(wanted):
+        odd = sorted(there ^ set(wanted))
+        said = f"the rows of samples {odd[:5]} are missing, or too many" if odd else "it has no samples"
+        raise InputError(f"{name}: {said}; its data has the shape {list(shape)}; {_REMEDY}")
 
 
 def parse(text: str, name: str = "the baseline") -> Baseline:

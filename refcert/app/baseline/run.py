@@ -44,7 +44,8 @@ from refcert.audit.plane_audit import Auditor
 class Guarding:
     """How a comparison is made.
 
-    tolerances: None for the recorded ones. search: see `measuring.How`. audit: prove every plane. attack: a name of
+    tolerances: None for the recorded ones. search: see `measuring.How`. audit: prove every plane, which is always done
+    where the baseline holds an audit. attack: a name of
     `refcert attack`, or 'none'. evidence: where a soundness fault leaves what shows it. other_data: see `compare`.
     """
 
@@ -92,7 +93,7 @@ def compare_with(
     Of a part of the baseline and the same part of the subject, too: samples do not interact.
     """
     radii = {sample.index: sample.value for sample in recorded.samples if sample.value is not None}
-    with _auditor(guarding.audit, guarding.workers) as auditor:
+    with _auditor(guarding.audit or recorded.audited, guarding.workers) as auditor:
         measured = measure(subject, How(radii, guarding.search, auditor), progress)
     now = baseline_of(subject, measured, recorded.tolerances, Path())
     attacks: dict[int, Attacked] = {}
