@@ -2,59 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from gpu_engine.scores.clever_rnn import RowFits, Score
 from gpu_engine.scores.weibull import CONSTANT, FITTED, NO_FIT, STATUSES
-from refcert.app import records as certified
 from refcert.app.attacking.records import list_name, listed
 from refcert.app.questions import Questions
 from refcert.app.request import Request
-from refcert.app.samples import Samples
 
 Row = dict[str, Any]
 MISCLASSIFIED = "misclassified"
 BROKEN = "broken"
+OVERFLOW = "overflow"
 
 
-def score_records(
-    request: Request, questions: Questions, score: Score | None, first: int, samples: Samples, logits: Tensor
-) -> list[Row]:
-    """One record per sample; its score is the least over its questions.
+def score_record(
+    request: Request, decision: Mapping[str, Any], questions: Questions, score: Score | None, least_row: Tensor | None
+) -> Row:
+    """The record of one sample; its score is the least over its questions.
 
-    first: number of the first sample; logits: of the samples themselves. score: None where no sample has a question.
+    decision: index, label, predicted, correct. score: of the sample's questions, None without one. least_row
+    (questions,): the specification's row that is least at the sample, None without a question.
     """
-    decided = certified.records(request, questions, None, first, samples, logits)
-    rows = []
-    for k, decision in enumerate(decided):
-        row = {name: decision[name] for name in ("index", "label", "predicted", "correct")}
-        mine = (questions.sample == k).nonzero()[:, 0]
-        if score is None or not len(mine):
-            row |= _record(request, None, None)
-        else:
-            row |= _scored(request, questions, score, mine, row["correct"])
-        rows.append(row)
-    return rows
+    row = {name: decision[name] for name in _DECISION}
+    if score is None or least_row is None:
+        return row | _record(request, None, None)
+    return row | _scored(request, questions, score, least_row, row["correct"])
 
 
-def _scored(request: Request, questions: Questions, score: Score, mine: Tensor, correct: bool) -> Row:
-    radius = score.radius[mine]
+def overflow_record(request: Request, decision: Mapping[str, Any], reason: str) -> Row:
+    """The record of a sample of which nothing is known because numbers overflow."""
+    row = {name: decision[name] for name in _DECISION}
+    return row | _record(request, None, None) | {"status": OVERFLOW, "reason": reason}
+
+
+_DECISION: Final = ("index", "label", "predicted", "correct")
+
+
+def _scored(request: Request, questions: Questions, score: Score, least_row: Tensor, correct: bool) -> Row:
+    radius = score.radius
     misclassified = request.about_label and not correct
     if misclassified:  # also where the margin over the one class that was asked about is positive
         radius = torch.zeros_like(radius)
-    best = int(mine[radius.argmin()])
+    best = int(radius.argmin())
     row: Row = _record(request, float(radius.min()), float(score.margin[best]))
     if listed(request):
-        row[list_name(request)] = _listed(questions, mine, radius.tolist())
-    if misclassified or bool(score.misclassified[best]):
+        row[list_name(request)] = _listed(questions, radius.tolist())
+    broken = misclassified or bool(score.misclassified[best])
+    if not request.about_label:
+        row["row"] = int(least_row[best] if broken else score.row[best])
+    if broken:
         return row | {"status": MISCLASSIFIED if misclassified else BROKEN}
     fits = score.fits[best][int(score.row[best])]
     row |= _fits(fits) | {"ball_radius": float(score.ball[best]), "capped": bool(score.capped[best])}
-    row["frame_constants"] = _constants(request, questions, score, mine, fits)
-    every = [fit for b in mine.tolist() for each in score.fits[b] for fit in each.fits()]
+    row["frame_constants"] = _constants(request, questions, score, fits)
+    every = [fit for rows in score.fits for each in rows for fit in each.fits()]
     row["fits"] = {name: sum(fit.status == name for fit in every) for name in STATUSES}
     return row
 
@@ -64,6 +70,7 @@ def _record(request: Request, radius: float | None, margin: float | None) -> Row
     row: Row = {"radius": radius}
     if listed(request):
         row[list_name(request)] = None
+    row |= {} if request.about_label else {"row": None}
     return row | {
         "margin": margin,
         "status": None,
@@ -93,9 +100,7 @@ def _fits(row: RowFits) -> Row:
     }
 
 
-def _constants(
-    request: Request, questions: Questions, score: Score, mine: Tensor, decisive: RowFits
-) -> list[float | None] | None:
+def _constants(request: Request, questions: Questions, score: Score, decisive: RowFits) -> list[float | None] | None:
     """One constant a frame, null for frames that stay: of the deciding row; with `--frames each` of each question's."""
     if not decisive.frames:
         return None
@@ -103,17 +108,17 @@ def _constants(
         return [None if fit is None else fit.end for fit in decisive.frames]
     assert questions.asked.frame is not None
     values: list[float | None] = []
-    for b, frame in zip(mine.tolist(), questions.asked.frame[mine].tolist(), strict=True):
+    for b, frame in enumerate(questions.asked.frame.tolist()):
         fit = score.fits[b][int(score.row[b])].frames[frame] if score.fits[b] else None
         values.append(None if fit is None else fit.end)
-    return _listed(questions, mine, values)
+    return _listed(questions, values)
 
 
-def _listed(questions: Questions, mine: Tensor, values: list[float | None]) -> list[float | None]:
+def _listed(questions: Questions, values: list[float | None]) -> list[float | None]:
     """In order of the questions; one per frame of the data, null behind the sequence's end."""
     if questions.asked.frame is None:
         return values
     found: list[float | None] = [None] * questions.asked.moves.shape[1]
-    for frame, value in zip(questions.asked.frame[mine].tolist(), values, strict=True):
+    for frame, value in zip(questions.asked.frame.tolist(), values, strict=True):
         found[frame] = value
     return found

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from refcert.app.attacking.table import overflow_words, predicted_words, question_words
 from refcert.app.report import words
+from refcert.app.scoring_records import OVERFLOW
 from refcert.app.tables import SHOWN
 
 # Below this p-value the data speak against the fit.
@@ -26,13 +28,16 @@ def print_score(console: Console, result: dict[str, Any], out: Path | None) -> N
         table.add_row(
             str(row["index"]),
             words.labels(row["label"]),
-            words.labels(row["predicted"]),
+            predicted_words(row),
             _radius(row),
             _number(row["ball_radius"]),
             row["status"] or "-",
             _number(row["ks_pvalue"]),
         )
     console.print(table)
+    for row in result["samples"][:SHOWN]:
+        if row["status"] == OVERFLOW:
+            console.print(f"sample {row['index']}: {row['reason']}", soft_wrap=True)
     if len(result["samples"]) > SHOWN:
         console.print(f"... and {len(result['samples']) - SHOWN} more (--json has all)")
     console.print(_summary(result), soft_wrap=True)
@@ -47,6 +52,7 @@ def print_score(console: Console, result: dict[str, Any], out: Path | None) -> N
 
 def _summary(result: dict[str, Any]) -> str:
     parts = [f"{result['correct']:,} of {words.plural(result['count'], 'sample')} correct"]
+    parts += overflow_words(result)
     if result["mean_radius"] is not None:
         mean, median = _number(result["mean_radius"]), _number(result["median_radius"])
         parts.append(f"estimated radius: mean {mean}, median {median} (no guarantee)")
@@ -58,24 +64,15 @@ def _summary(result: dict[str, Any]) -> str:
 
 
 def _asked(request: dict[str, Any]) -> str:
-    whole = "one l_{} ball around the sequence, frames {}" if request["input_set"] == "sequence" else ""
-    asked = (whole or "l_{} balls on frames {}").format(request["norm"], request["frames"])
-    if request["clip"] is not None:
-        asked += f", clip {request['clip'][0]:g} to {request['clip'][1]:g}"
-    if request["spec"] is not None:
-        asked += f", rows of {request['spec']}"
-    elif request["top_k"] is not None:
-        asked += f", label among the {request['top_k']} largest"
-    else:
-        asked += f", {request['target']}"
-    return f"{asked}; {request['batches']:,} batches of {request['samples']:,} gradients, seed {request['seed']}"
+    sampled = f"{request['batches']:,} batches of {request['samples']:,} gradients, seed {request['seed']}"
+    return f"{question_words(request)}; {sampled}"
 
 
 def _radius(row: dict[str, Any]) -> str:
     if row["radius"] is None:
         return "-"
     if not row["radius"]:
-        return f"0 ({row['status']})"
+        return f"0 ({row['status']})" if row.get("row") is None else f"0 (row {row['row']} broken)"
     return _number(row["radius"]) + (" (cut at the ball)" if row["capped"] else "")
 
 

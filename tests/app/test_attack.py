@@ -16,18 +16,28 @@ from safetensors.torch import load_file, save_file
 from gpu_engine.attacks.registry import ATTACKS
 from gpu_engine.errors import EngineError, NumericalError
 from gpu_engine.loading import load_model
-from gpu_engine.model import Dense, Direction, RecurrentClassifier
-from gpu_engine.saving import save_model
 from refcert.app import cli
 from refcert.app.errors import ExitCode, InputError
 from tests.app.attack_commands import call, call_json, on
 from tests.app.commands import CLASSES, TIME, data_values, refcert, write_data, write_model
+from tests.app.tiny import save_overflowing
 from tests.app.tiny_runs import Tiny
 
-ROW = {"index", "label", "predicted", "correct", "found", "radius", "adversarial_class", "margin"}
+ROW = {"index", "label", "predicted", "correct", "reason", "found", "radius", "adversarial_class", "margin"}
 LP = {"status", "programs"}
 TOP = {
-    *("method", "attack", "meaning", "count", "correct", "found", "not_found", "without_question", "mean_radius"),
+    *(
+        "method",
+        "attack",
+        "meaning",
+        "count",
+        "correct",
+        "overflowed",
+        "found",
+        "not_found",
+        "without_question",
+        "mean_radius",
+    ),
     *("median_radius", "seconds", "model", "request", "data", "versions", "machine", "started", "samples"),
 }
 FEW = ("--steps", "6", "--restarts", "1")
@@ -277,7 +287,7 @@ def test_the_table_shows_what_the_json_says(tiny, tmp_path):
     text = call("attack", *on(tiny, *FEW, "--out", tmp_path / "out"))
     result = attack(tiny)
     assert "0 (misclassified)" in text
-    assert "6 of 7 classified correctly, the others have radius 0; " in text
+    assert "6 of 7 classified correctly, those misclassified have radius 0; " in text
     assert f"found for {result['found']}, none for {result['not_found']}" in text
     assert "proves nothing" in text
     for row in result["samples"]:
@@ -330,20 +340,41 @@ def test_numbers_that_overflow_are_an_error_not_a_find(tiny, tmp_path):
         call("attack", "--model", tmp_path / "m.safetensors", "--data", tiny / "tiny.npz")
 
 
-def test_a_sample_that_overflows_is_named_by_its_place_in_the_data(tmp_path):
-    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    unit = Direction("rnn_relu", 4e307 * one, 0 * one, zero, zero)
-    head = Dense(
-        torch.tensor([[-1 / 4e307], [0.0]], dtype=torch.float64), torch.tensor([2.0, 0.0], dtype=torch.float64)
-    )
-    save_model(RecurrentClassifier(((unit,),), (head,)), tmp_path / "m.safetensors")
-    values = np.array([0.5, 1.0, 1.5, 5.0])[:, None, None]
-    np.savez(tmp_path / "d.npz", x=np.repeat(values, 2, 1), labels=np.zeros(4, dtype=np.int64))
-    named = ("--model", tmp_path / "m.safetensors", "--data", tmp_path / "d.npz", *FEW, "--batch-size", "2")
-    with pytest.raises(NumericalError, match="overflow at sample 3 itself"):
-        call("attack", *named, "--frames", "each")
-    result = call_json("attack", *named, "--count", "3")
-    assert [row["radius"] for row in result["samples"]] == pytest.approx([1.5, 1.0, 0.5], rel=0.02)
+@pytest.mark.parametrize("size", ["1", "100"])
+def test_a_sample_that_overflows_is_named_and_takes_no_other_with_it(tmp_path, size):
+    path, data = save_overflowing(tmp_path, np.array([0.5, 5.0, 1.0, 1.5]), bias=2.0)
+    named = ("--model", path, "--data", data, *FEW, "--batch-size", size)
+    result = call_json("attack", *named, "--out", tmp_path / "out")
+    radii = [row["radius"] for row in result["samples"]]
+    assert radii.pop(1) is None
+    assert radii == pytest.approx([1.5, 1.0, 0.5], rel=0.02)
+    lost = result["samples"][1]
+    assert (lost["predicted"], lost["correct"], lost["found"]) == (None, False, None)
+    assert "overflow at the sample itself; scale its values" in lost["reason"]
+    assert [row["reason"] for row in result["samples"] if row["index"] != 1] == [None] * 3
+    assert (result["overflowed"], result["without_question"], result["not_found"]) == (1, 0, 0)
+    saved = np.load(tmp_path / "out" / "adversarial.npz")
+    assert (saved["predicted"][1], saved["adversarial_class"][1], saved["radius"][1]) == (-1, -1, math.inf)
+    fixed = call_json("attack", *named, "--radius", "1.2", "--frames", "each")["samples"]
+    assert [row["broken"] for row in fixed] == [False, None, True, True]
+    text = call("attack", *named)
+    assert "sample 1: the network's outputs overflow at the sample itself" in text
+    assert "no answer for 1 sample, where numbers overflow" in text
+    np.savez(data, x=np.full((1, 2, 1), 5.0), labels=np.zeros(1, dtype=np.int64))
+    with pytest.raises(NumericalError, match="sample 0: the network's outputs overflow at the sample itself"):
+        call("attack", *named)
+
+
+def test_a_broken_row_is_named(tiny, tmp_path):
+    """Of three rows the second one fails at the samples: a bare 0 did not say which."""
+    np.savez(tmp_path / "spec.npz", C=np.zeros((3, CLASSES)), d=np.array([1.0, -1.0, 2.0]))
+    own = ("--count", 3, "--spec", tmp_path / "spec.npz")
+    for options in ((), ("--radius", "0.1")):
+        result = attack(tiny, *own, *options)
+        assert [row["row"] for row in result["samples"]] == [1, 1, 1]
+    assert call("attack", *on(tiny, *own, *FEW)).count("0 (row 1 broken)") == 3
+    np.savez(tmp_path / "spec.npz", C=np.zeros((3, CLASSES)), d=np.ones(3))
+    assert [row["row"] for row in attack(tiny, *own)["samples"]] == [None] * 3
 
 
 def test_certify_agrees_on_every_word_that_both_say(tiny):
@@ -410,6 +441,8 @@ def test_page_names_every_key(tiny, relu, tmp_path):
     ]
     for more in (("--frames", "each"), ("--target", "all")):
         results.append(attack(tiny, "--count", 2, "--radius", "1", *more, method="fgsm"))
+    np.savez(tmp_path / "spec.npz", C=np.ones((1, CLASSES)), d=np.ones(1))
+    results.append(attack(tiny, "--count", 2, "--spec", tmp_path / "spec.npz", method="fgsm"))
     results.append(call_json("attack", *relu, "--grid", 5, "--out", tmp_path / "lp"))
     keys = {key for result in results for key in (*result, *result["attack"], *result["samples"][0])}
     keys |= {key for found in tmp_path.glob("*/adversarial.npz") for key in np.load(found)}

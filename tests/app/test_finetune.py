@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -23,6 +25,7 @@ from gpu_engine.training.recipe import Recipe, recommended
 from refcert.app.datasets import Sequences
 from refcert.app.errors import InputError
 from refcert.app.finetuning.data import training_part
+from refcert.app.finetuning.table import print_finetune
 from tests.app.commands import GIVEN_UP, command, environment, refcert
 from tests.engine.training.toy import toy_data, toy_network
 
@@ -113,6 +116,30 @@ def test_metrics_before_and_after_and_a_model_that_loads(finished):
     assert load_model(finished / "model.safetensors").digest() == summary["digest"] != summary["model"]["digest"]
     assert load_model(finished / "rounds" / "round-0003.safetensors").digest() == summary["digest"]
     assert summary["nature"]["frequency"] == "lower bound" and summary["nature"]["severity"] == "estimate"
+
+
+def test_the_table_rounds_bounds_outward_and_names_what_failed_on_one_network(finished):
+    """An attack that failed before training only ended the table with a KeyError, after all the work."""
+    summary = json.loads((finished / "summary.json").read_text())
+    summary["before"]["attacks"]["fgsm"] = {"error": "numbers overflow"}
+    found = {"frequency": 0.99999, "severity": 0.1, "median_radius": 0.123412}
+    summary["after"] |= {"certified_accuracy": 0.99999, "attacks": {**summary["after"]["attacks"], "fgsm": found}}
+    console = Console(file=io.StringIO(), width=200)
+    print_finetune(console, summary)
+    text = console.file.getvalue()
+    cells = {row[1].strip(): row[2:4] for row in (line.split("│") for line in text.splitlines()) if len(row) > 3}
+    assert [cell.strip() for cell in cells["adversarial frequency by fgsm, at least"]] == ["-", "99.99 %"]
+    assert cells["certified accuracy, at least"][1].strip() == "99.99 %"
+    assert cells["median radius of fgsm, at most"][1].strip() == "0.1235"
+    assert "fgsm was not measured before: numbers overflow" in text
+
+
+def test_where_no_attack_can_measure_it_does_not_look_like_success(made, tmp_path):
+    """The network is trained and kept, but what was to be measured is not: exit code 3."""
+    result = refcert("finetune", *words(made, tmp_path / "run", rounds="1", epochs="1", attacks="lp"), "--json")
+    assert result.code == 3
+    assert "ReLU" in result.json["after"]["attacks"]["lp"]["error"]
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 def written(folder: Path) -> list[str]:
@@ -254,7 +281,12 @@ def test_mnist_labels_beyond_the_classes_are_refused(tmp_path, monkeypatch):
         ({"method": None}, "one of the two"),
         ({"certified": "interval"}, "one of the two"),
         ({"method": "magic"}, "'magic' is not known"),
+        ({"method": "lp"}, "--method lp: LP search is for piecewise-linear networks"),
+        ({"method": None, "certified": "interval", "steps": "3"}, "--steps is 3, but bounds are trained on"),
+        ({"seed": "-1"}, "--seed is -1; give 0 or more"),
+        ({"seed": "9" * 25}, "is too large; give at most 9223372036854775807"),
         ({"attacks": "pgd,magic"}, "'magic' is not known"),
+        ({"attacks": "pgd,fgsm,pgd"}, "--attacks names 'pgd' more than once"),
         ({"radius": "0"}, "radius is 0"),
         ({"norm": "0.5"}, "0.5"),
         ({"test": None}, "--test FILE.npz"),

@@ -14,17 +14,17 @@ import torch
 
 from gpu_engine.errors import SoundnessFault
 from gpu_engine.loading import load_model
-from gpu_engine.model import Dense, Direction, RecurrentClassifier
-from gpu_engine.saving import save_model
 from gpu_engine.search import radius as radius_search
 from refcert.app import cli
 from refcert.app.errors import ExitCode, InputError
 from refcert.app.metrics import estimates, words
+from refcert.app.metrics.card import model_card
 from refcert.app.metrics.figures import band, sandwiches
 from refcert.app.metrics.page import render
 from tests.app.attack_commands import call, call_json, on
 from tests.app.commands import CLASSES, SAMPLES, data_values, refcert, write_data, write_model
 from tests.app.page_reader import Page
+from tests.app.tiny import save_overflowing
 
 QUICK = ("--tolerance", "0.1", "--relaxation", "parallel", "--resamples", "100")
 FEW = ("--methods", "pgd,fgsm", "--steps", "5", "--restarts", "1")
@@ -49,7 +49,7 @@ def metrics(folder, *options):
 @pytest.fixture(scope="module")
 def measured(tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "out"
-    options = ("--thresholds", "0,0.02,0.2,5", "--score", "--score-samples", "4", "--score-batches", "6")
+    options = ("--thresholds", "0,0.02,0.2,5", "--score", "--score-samples", "4", "--score-batches", "10")
     return out, metrics(tiny, *options, "--out", out)
 
 
@@ -71,7 +71,16 @@ def test_both_sides_are_those_of_the_commands_themselves(tiny, measured):
         assert row["attack"] == (min(finds) if finds else None)
         assert row["attack"] is None or row["certified"] < row["attack"] or row["attack"] == 0
     assert result["samples"][0]["attack"] == 0  # misclassified
-    assert result["check"] == {"compared": 2 * SAMPLES, "contradictions": 0, "withdrawn": []}
+    found = [radius for row in result["samples"][1:] for radius in row["attacks"].values()]
+    missing = found.count(None)
+    # A pair without a find is no comparison, and neither is a misclassified sample.
+    assert result["check"] == {
+        "compared": len(found) - missing,
+        "nothing_found": missing,
+        "contradictions": 0,
+        "withdrawn": [],
+    }
+    assert f"{len(found) - missing} comparisons of a certified radius with" in words.checked(result)
 
 
 def test_figures_follow_from_the_samples(measured):
@@ -147,14 +156,21 @@ def test_an_attack_that_cannot_be_carried_out_is_named_and_the_others_go_on(tiny
     assert failed["name"] == "lp"
     assert "ReLU" in failed["reason"]
     assert [side["name"] for side in result["estimators"]] == ["certified (parallel)", "fgsm"]
-    alone = metrics(tiny, "--methods", "lp", "--count", "3")
+    done = refcert("metrics", *on(tiny, "--methods", "lp", "--count", "3", *QUICK, "--json"))
+    assert done.code == ExitCode.UNDECIDED  # what rests on nothing does not look like success; the rest is shown
+    alone = done.json
     assert [row["attack"] for row in alone["samples"]] == [0.0, None, None]
     (mean,) = [row for row in alone["metrics"] if row["metric"] == estimates.MEAN]
     assert mean["high"] is None
     assert "no upper end: no adversarial input was found for 2 of 3" in mean["note"]
     assert "not carried out" in render(alone)
     assert "no attack was carried out" in render(alone)
-    assert "none reaches one" not in words.checked(alone["check"])
+    card = model_card(alone)
+    assert "no attack was carried out" in card
+    assert "actual adversarial inputs" not in card
+    assert "- mean pointwise robustness: no upper end" in card  # what an interval does not say stays with it
+    assert "NO ATTACK WAS CARRIED OUT" in words.checked(alone)
+    assert alone["failed"] == [failed]
 
 
 @pytest.mark.parametrize(
@@ -340,6 +356,8 @@ def test_the_table_names_everything(tiny):
 )
 def test_ends_are_rounded_outward(value, up, found):
     assert words.figure(estimates.MEAN, value, up=up) == found
+    row = {"metric": estimates.MEAN, "value": value, "is": estimates.UPPER if up else estimates.LOWER}
+    assert words.value(row) == found
 
 
 def test_own_rows_that_hold_but_cannot_be_certified_are_not_broken(tiny, tmp_path):
@@ -358,22 +376,28 @@ def test_own_rows_that_hold_but_cannot_be_certified_are_not_broken(tiny, tmp_pat
     assert all(row["attack"] > 0 for row in result["samples"][1:])
 
 
+def test_a_sample_that_overflows_is_named_before_the_work(tmp_path):
+    """The engine's message names a box, not the sample."""
+    path, data = save_overflowing(tmp_path, np.array([0.5, 1.0, 5.0]))
+    done = refcert("metrics", "--model", path, "--data", data, *FEW, *QUICK, "--batch-size", "2")
+    assert done.code == ExitCode.OVERFLOW
+    assert "sample 2: the network's outputs overflow at the sample itself; scale its values" in done.message
+
+
 def test_a_score_that_overflows_is_named_and_the_rest_goes_on(tmp_path):
-    """h = relu(4e307 x) overflows from x = 4.5 on, within the ball that the score draws from."""
-    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    unit = Direction("rnn_relu", 4e307 * one, 0 * one, zero, zero)
-    head = Dense(
-        torch.tensor([[-1 / 4e307], [0.0]], dtype=torch.float64), torch.tensor([20.0, 0.0], dtype=torch.float64)
-    )
-    save_model(RecurrentClassifier(((unit,),), (head,)), tmp_path / "m.safetensors")
-    np.savez(tmp_path / "d.npz", x=np.array([[[0.5]], [[1.0]]]), labels=np.zeros(2, dtype=np.int64))
-    named = ("--model", tmp_path / "m.safetensors", "--data", tmp_path / "d.npz")
-    result = call_json("metrics", *named, *FEW, *QUICK, "--score", "--score-samples", "4", "--score-batches", "3")
+    """The network overflows within the ball that the score draws from."""
+    path, data = save_overflowing(tmp_path, np.array([0.5, 1.0]))
+    named = ("--model", path, "--data", data)
+    result = call_json("metrics", *named, *FEW, *QUICK, "--score", "--score-samples", "4", "--score-batches", "10")
     (failed,) = result["failed"]
     assert failed["name"] == "CLEVER-RNN"
     assert "overflow" in failed["reason"]
     assert {side["name"] for side in result["estimators"]} == {"certified (parallel)", "pgd", "fgsm"}
     assert all("score" not in row for row in result["samples"])
+    # The attacks found nothing either: four searches, and none of them a comparison.
+    assert result["check"] == {"compared": 0, "nothing_found": 4, "contradictions": 0, "withdrawn": []}
+    assert "4 searches of the attacks found nothing" in words.checked(result)
+    assert "none reaches one" not in words.checked(result)
 
 
 @pytest.mark.parametrize(
@@ -391,6 +415,7 @@ def test_a_score_that_overflows_is_named_and_the_rest_goes_on(tmp_path):
         (("--methods", "pgd,"), "--methods is 'pgd,'; give names such as pgd,cw"),
         (("--thresholds", ""), "'' is not a number; give a list such as 0,0.05,0.1"),
         (("--thresholds", "nan"), "the threshold is nan; give a finite number >= 0"),
+        (("--score", "--score-batches", "3"), "--score-batches is 3; each batch gives one maximum"),
         (("--score-samples", "9"), "--score-samples is 9, but no score is asked for; add --score"),
         (("--seed", "-1"), "the seed is -1"),
         (("--input-set", "box"), "--input-set box has no radius; give --input-set frames or sequence"),

@@ -21,7 +21,7 @@ from tests.app import tiny as networks
 from tests.app.commands import CLASSES, SAMPLES, TIME, Result, data_values, refcert, write_data, write_model
 
 SAMPLING = ("--samples", "6", "--batches", "12")
-TOP = {"count", "correct", "estimator", "guarantee", "mean_radius", "median_radius", "fits", "seconds"}
+TOP = {"count", "correct", "overflowed", "estimator", "guarantee", "mean_radius", "median_radius", "fits", "seconds"}
 IDENTITY = {"model", "request", "data", "versions", "machine", "started", "samples"}
 ROW = {"index", "label", "predicted", "correct", "radius", "margin", "status", "ball_radius", "capped", "reason"}
 ROW |= {"frame_constants", "constant", "ks_statistic", "ks_pvalue", "fits"}
@@ -186,6 +186,14 @@ def test_own_rows(here):
     np.savez("spec.npz", C=C, d=d)
     for k, row in enumerate(records("--spec", "spec.npz")):
         assert (row["status"] == "broken") == (row["radius"] == 0) == (k % 2 == 0)
+        assert row["row"] == 0
+
+
+def test_a_broken_row_is_named(here):
+    """Of three rows the second one fails at the samples: a bare 0 did not say which."""
+    np.savez("spec.npz", C=np.zeros((3, CLASSES)), d=np.array([1.0, -1.0, 2.0]))
+    assert [row["row"] for row in records("--spec", "spec.npz")] == [1] * SAMPLES
+    assert score("--spec", "spec.npz").out.count("0 (row 1 broken)") == SAMPLES
 
 
 def test_top_k(here):
@@ -222,13 +230,16 @@ def test_file(here):
     ("options", "words"),
     [
         (("--samples", "0"), ("--samples is 0; give at least 1",)),
-        (("--batches", "-3"), ("--batches is -3; give at least 1",)),
+        (("--batches", "-3"), ("--batches is -3; each batch gives one maximum", "give at least 10")),
+        (("--batches", "1"), ("--batches is 1; each batch gives one maximum", "give at least 10")),
+        (("--batches", "9"), ("--batches is 9", "give at least 10")),
         (("--batches", "x"), ("'x' is not a whole number; give",)),
         (("--ball-radius", "0"), ("--ball-radius is 0.0; give a finite number > 0",)),
         (("--ball-radius", "nan"), ("--ball-radius is nan; give",)),
         (("--ball-radius", "inf"), ("--ball-radius is inf; give",)),
         (("--constants", "max"), ("'max' is not known; known: frames, sum",)),
         (("--seed", "-1"), ("seed is -1; give 0 or more",)),
+        (("--seed", str(2**63)), ("9223372036854775808 is too large; give at most",)),
         (("--input-set", "box"), ("--input-set box has no radius; give --input-set frames or sequence",)),
         (("--input-set", "banana"), ("banana",)),
         (("--norm", "0.5"), ("0.5", "give p >= 1")),
@@ -265,10 +276,34 @@ def test_overflow_is_named(here):
     assert not (here / "score.json").exists()
 
 
+@pytest.mark.parametrize("size", ["1", "100"])
+def test_a_sample_that_overflows_takes_no_other_with_it(here, size):
+    """The third one overflows itself, the fourth one in the ball around it: 4e307 x at x >= 4.5."""
+    path, data = networks.save_overflowing(here, np.array([0.5, 1.0, 5.0, 4.4]))
+    call = ("score", "--model", path, "--data", data, *SAMPLING, "--batch-size", size, "--ball-radius", "1")
+    result = refcert(*call, "--json").json
+    first, second, outside, near = result["samples"]
+    assert (first["radius"], second["radius"]) == (1.0, pytest.approx(1.0))
+    assert result["overflowed"] == 2
+    for row in (outside, near):
+        assert (row["status"], row["radius"]) == ("overflow", None)
+        assert "overflow" in row["reason"]
+    assert (outside["predicted"], outside["correct"]) == (None, False)
+    assert result["mean_radius"] == pytest.approx(1.0)
+    table = refcert(*call).out
+    assert "sample 2: the network's outputs overflow at the sample itself; scale its values" in table
+    assert "no answer for 2 samples, where numbers overflow" in table
+
+
 def test_page_names_every_key(here):
     """docs/score.md has a row for each key of the object and of its records."""
     page = (Path(__file__).parents[2] / "docs" / "score.md").read_text(encoding="utf-8")
-    listed = {key for options in ((), ("--frames", "each"), ("--target", "all")) for key in records(*options)[1]}
+    np.savez("spec.npz", C=np.ones((1, CLASSES)), d=np.ones(1))
+    listed = {
+        key
+        for options in ((), ("--frames", "each"), ("--target", "all"), ("--spec", "spec.npz"))
+        for key in records(*options)[1]
+    }
     assert listed > ROW
     for key in TOP | IDENTITY | listed:
         assert f"`{key}`" in page, key

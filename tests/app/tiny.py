@@ -12,7 +12,8 @@ from torch import nn
 
 from gpu_engine.forward import logits_ragged
 from gpu_engine.loading import load_model
-from gpu_engine.model import RecurrentClassifier
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
+from gpu_engine.saving import save_model as write_network
 from refcert.app.request import Request
 
 COUNT, TIME, INPUT, HIDDEN, CLASSES = 4, 3, 2, 3, 3
@@ -53,6 +54,21 @@ def save_data(path: Path, model: RecurrentClassifier, **arrays: np.ndarray) -> P
     labels = arrays.pop("labels", torch.nan_to_num(found, nan=0.0).argmax(-1).numpy())
     np.savez(path, x=x, labels=labels, **arrays)
     return path
+
+
+def save_overflowing(folder: Path, last: np.ndarray, *, bias: float = 20.0) -> tuple[Path, Path]:
+    """A model and data: h = relu(4e307 x), outputs bias - x and 0, so that it overflows from x = 4.5 on.
+
+    last (count,): the value of each sample; two frames of one value each, of which the last one decides. Labels are 0.
+    """
+    one, zero = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    unit = Direction("rnn_relu", 4e307 * one, 0 * one, zero, zero)
+    weight = torch.tensor([[-1 / 4e307], [0.0]], dtype=torch.float64)
+    constant = torch.tensor([bias, 0.0], dtype=torch.float64)
+    model, data = folder / "overflowing.safetensors", folder / "overflowing.npz"
+    write_network(RecurrentClassifier(((unit,),), (Dense(weight, constant),)), model)
+    np.savez(data, x=np.repeat(last[:, None, None], 2, 1), labels=np.zeros(len(last), dtype=np.int64))
+    return model, data
 
 
 def request(**changes: Any) -> Request:

@@ -42,6 +42,7 @@ def best_question(request: Request, part: Part, mine: Tensor) -> int:
 
 def _no_question(request: Request) -> Row:
     row: Row = {"found": None, "radius": None} if request.search else {"broken": None}
+    row |= {} if request.about_label else {"row": None}
     if request.radius_db is not None:
         row["radius"] = None
     if listed(request):
@@ -54,7 +55,7 @@ def _searched(request: Request, part: Part, mine: Tensor, decided: Row) -> Row:
     best = best_question(request, part, mine)
     radius = _finite(float(part.radius[best]))
     found = radius is not None
-    row: Row = {"found": found, "radius": radius}
+    row: Row = {"found": found, "radius": radius, **_row(request, part, best, broken=found)}
     if listed(request):
         row[list_name(request)] = _list(part, mine, [_finite(value) for value in part.radius[mine].tolist()])
     row |= _ends(part, best)
@@ -70,7 +71,7 @@ def _fixed(request: Request, part: Part, mine: Tensor, decided: Row) -> Row:
     """broken: whether an input of the set breaks a question; margin: the least that was found."""
     worst = best_question(request, part, mine)
     broken = bool(part.broken[mine].any()) or (request.about_label and not decided["correct"])
-    row: Row = {"broken": broken}
+    row: Row = {"broken": broken, **_row(request, part, worst, broken=broken)}
     if request.radius_db is not None:
         row["radius"] = float(part.radius[mine[0]])
     if listed(request):
@@ -80,6 +81,13 @@ def _fixed(request: Request, part: Part, mine: Tensor, decided: Row) -> Row:
         "adversarial_class": _class(part, worst) if broken else None,
         "margin": float(part.margin[worst]),
     }
+
+
+def _row(request: Request, part: Part, question: int, *, broken: bool) -> Row:
+    """Of the user's own rows, counted from 0, the least at the adversarial input; None where none is broken."""
+    if request.about_label:
+        return {}
+    return {"row": int(part.least_row[question]) if broken else None}
 
 
 def _ends(part: Part, question: int) -> Row:
@@ -132,6 +140,7 @@ def outcome(request: Request, rows: list[Row], *, grid: bool = False) -> Row:
     counts: Row = {
         "count": len(rows),
         "correct": sum(row["correct"] for row in rows),
+        "overflowed": sum(row["reason"] is not None for row in rows),
     }
     if not request.search:
         return counts | {"broken": sum(bool(row["broken"]) for row in rows)}
@@ -142,7 +151,7 @@ def outcome(request: Request, rows: list[Row], *, grid: bool = False) -> Row:
     return counts | {
         "found": len(found),
         "not_found": len(asked) - len(found),
-        "without_question": sum(row["found"] is None for row in rows),
+        "without_question": sum(row["found"] is None and row["reason"] is None for row in rows),
         "mean_radius": float(np.mean(found)) if found else None,
         "median_radius": float(np.median(found)) if found else None,
         **(of_grid if grid else {}),

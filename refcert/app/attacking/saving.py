@@ -23,7 +23,8 @@ def adversarial_arrays(request: Request, parts: list[Part]) -> dict[str, NDArray
     x, adversarial (count, time, input): the sample, and the input of its smallest perturbation (the sample itself where
     none was found, or where it is misclassified); labels, predicted, adversarial_class; radius (count,): infinity where
     none was found; margin (count,) there. grid_adversarial, grid_radius: of the smallest one on the grid, where finds
-    were rounded. A sample without a question has its own input, radius infinity, margin NaN.
+    were rounded. A sample without a question has its own input, radius infinity, margin NaN; predicted and
+    adversarial_class are -1 where its outputs overflow.
     """
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     of_questions: dict[str, list[Any]] = {name: [] for name in _OF_QUESTIONS}
@@ -32,8 +33,9 @@ def adversarial_arrays(request: Request, parts: list[Part]) -> dict[str, NDArray
         columns["x"].append(part.samples.x)
         columns["adversarial"].append(_taken(part.x, best, part.samples.x))
         columns["labels"].append(part.samples.labels)
-        columns["predicted"].append(part.logits.argmax(-1))
-        columns["adversarial_class"].append(_taken(part.outputs.argmax(-1), best, part.logits.argmax(-1)))
+        predicted = _predicted(part)
+        columns["predicted"].append(predicted)
+        columns["adversarial_class"].append(_taken(part.outputs.argmax(-1), best, predicted))
         columns["radius"].append(_taken(part.radius, best, _full(number, math.inf)))
         columns["margin"].append(_taken(part.margin, best, _full(number, math.nan)))
         if part.grid is not None:
@@ -59,6 +61,13 @@ _OF_QUESTIONS: Final = (
     *("question_sample", "question_frame_or_target", "question_adversarial"),
     *("question_radius", "question_margin"),
 )
+
+
+def _predicted(part: Part) -> torch.Tensor:
+    """The network's answers at the samples, -1 where its outputs overflow."""
+    predicted = part.logits.argmax(-1)
+    predicted[[row["reason"] is not None for row in part.decided]] = -1
+    return predicted
 
 
 def _best(request: Request, part: Part) -> list[int | None]:

@@ -15,6 +15,7 @@ from refcert.app.tables import SHOWN
 
 Row = dict[str, Any]
 NO_QUESTION: Final = "no question"
+OVERFLOW: Final = "overflow"
 _DIGITS: Final = 5
 
 
@@ -30,21 +31,24 @@ def print_attack(console: Console, result: Row, out: Path | None) -> None:
     for row in result["samples"][:SHOWN]:
         table.add_row(*(shown(row) for shown in columns.values()))
     console.print(table)
+    for row in result["samples"][:SHOWN]:
+        if row["reason"] is not None:
+            console.print(f"sample {row['index']}: {row['reason']}", soft_wrap=True)
     if len(result["samples"]) > SHOWN:
         console.print(f"... and {len(result['samples']) - SHOWN} more (--json or --out has all)")
-    parts = [f"{result['correct']} of {result['count']} classified correctly"]
+    parts = [f"{result['correct']} of {result['count']} classified correctly", *overflow_words(result)]
     if search:
-        if result["correct"] < result["count"] and request["spec"] is None:
-            parts[0] += ", the others have radius 0"
+        if result["correct"] + result["overflowed"] < result["count"] and request["spec"] is None:
+            parts[0] += ", those misclassified have radius 0"
         parts.append(f"adversarial inputs found for {result['found']}, none for {result['not_found']}")
         if result["without_question"]:
             parts.append(f"no question about {result['without_question']}")
         if result["mean_radius"] is not None:
-            parts.append(f"radius: mean {result['mean_radius']:.5g}, median {result['median_radius']:.5g}")
+            parts.append(f"radius: mean {_up(result['mean_radius'])}, median {_up(result['median_radius'])}")
         if result.get("mean_grid_radius") is not None:
             grid = result["attack"]["grid"]
             parts.append(
-                f"in whole steps of 1/{grid}: {result['found_on_grid']}, mean {result['mean_grid_radius']:.5g}"
+                f"in whole steps of 1/{grid}: {result['found_on_grid']}, mean {_up(result['mean_grid_radius'])}"
             )
     else:
         parts.append(f"{result['broken']} broken")
@@ -60,14 +64,16 @@ def _columns(result: Row) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {
         "sample": lambda row: str(row["index"]),
         "label": lambda row: words.labels(row["label"]),
-        "predicted": lambda row: words.labels(row["predicted"]),
+        "predicted": predicted_words,
     }
     if "found" in result:
         columns["adversarial radius"] = _radius
     else:
         if result["request"]["radius_db"] is not None:
             columns["radius"] = lambda row: "-" if row["radius"] is None else f"{row['radius']:.5g}"
-        columns["broken"] = lambda row: {True: "yes", False: "not found", None: NO_QUESTION}[row["broken"]]
+        columns["broken"] = lambda row: {True: "yes", False: "not found", None: none_words(row)}[row["broken"]]
+    if result["request"]["spec"] is not None:
+        columns["row"] = lambda row: "-" if row["row"] is None else str(row["row"])
     columns["adversarial class"] = lambda row: (
         "-" if row["adversarial_class"] is None else words.labels(row["adversarial_class"])
     )
@@ -82,29 +88,53 @@ def _columns(result: Row) -> dict[str, Callable[[Row], str]]:
 
 
 def question_words(request: Row) -> str:
-    """The question in a few words."""
+    """The question in a few words. request: its JSON; a radius may be missing where there is none."""
     asked = f"{request['input_set']} of the data"
     if request["norm"] is not None:
         whole = request["input_set"] == "sequence"
         balls = "one l_{} ball around the sequence, frames {}" if whole else "l_{} balls on frames {}"
         asked = balls.format(request["norm"], request["frames"])
-        if request["radius"] is not None:
+        if request.get("radius") is not None:
             asked += f", radius {request['radius']!r}"
-        if request["radius_db"] is not None:
+        if request.get("radius_db") is not None:
             asked += f", radius {request['radius_db']!r} dB of each sample's peak"
         if request["clip"] is not None:
             asked += f", clip {request['clip'][0]:g} to {request['clip'][1]:g}"
     if request["spec"] is not None:
         return f"{asked}, rows of {request['spec']}"
-    return f"{asked}, " + (request["target"] if request["top_k"] is None else f"top {request['top_k']}")
+    if request["top_k"] is not None:
+        return f"{asked}, label among the {request['top_k']} largest"
+    target = request["target"]
+    return f"{asked}, " + _TARGETS.get(target, f"against class {target}")
+
+
+_TARGETS: Final = {"untargeted": "untargeted", "all": "against each other class by itself"}
+
+
+def predicted_words(row: Row) -> str:
+    """What the network predicts, a dash where its outputs overflow."""
+    return "-" if row["predicted"] is None else words.labels(row["predicted"])
+
+
+def none_words(row: Row) -> str:
+    """Why a sample has no answer: nothing is asked about it, or its outputs overflow."""
+    return NO_QUESTION if row["reason"] is None else OVERFLOW
+
+
+def overflow_words(result: Row) -> list[str]:
+    """How many samples overflow, for the summary; nothing where none does."""
+    number = result["overflowed"]
+    return [f"no answer for {words.plural(number, 'sample')}, where numbers overflow"] if number else []
 
 
 def _radius(row: Row) -> str:
     if row["found"] is None:
-        return NO_QUESTION
+        return none_words(row)
     if row["radius"] is None:
         return "none found"
-    return "0 (misclassified)" if not row["correct"] and not row["radius"] else _up(row["radius"])
+    if row["radius"]:
+        return _up(row["radius"])
+    return f"0 (row {row['row']} broken)" if row.get("row") is not None else "0 (misclassified)"
 
 
 def _up(radius: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from gpu_engine.attacks.question import Question
 from gpu_engine.attacks.registry import ATTACKS
 from gpu_engine.errors import NumericalError
 from gpu_engine.forward import logits_ragged
-from refcert.app.attacked import ball_family, point_question
+from refcert.app.attacked import OVERFLOWS, ball_family, overflowing, point_question, questions_about
 from refcert.app.attacking.method import Method
 from refcert.app.errors import InputError
 from refcert.app.input_sets import family as sets_of
@@ -36,9 +36,11 @@ BEYOND: Final = "found beyond the radius"
 class Part:
     """A batch of samples: its questions, and what the attack found for each of them.
 
-    first: number of the batch's first sample. decided: index, label, predicted, correct of each sample.
-    x (questions, time, input), margin (questions,) at x: the adversarial input, or the best that was tried at a fixed
-    radius. outputs (questions, ...) at x, logits at the samples. radius (questions,): of the smallest ball around x,
+    first: number of the batch's first sample. decided: index, label, predicted, correct of each sample, and `reason`:
+    None, or why nothing can be asked about it (then predicted is None, too, and questions has none of it).
+    x (questions, time, input), margin (questions,) at x, and which of the rows is least there, least_row (questions,):
+    the adversarial input, or the best that was tried at a fixed radius.
+    outputs (questions, ...) at x, logits at the samples. radius (questions,): of the smallest ball around x,
     infinity where none was found; at a fixed radius the radius that was asked about. seconds: of the search.
     status (questions,): how the search ended, of an attack that says so (a solver that failed or ran out of time), else
     empty; programs (questions,): how many of its programs ended how. grid: the same rounded to whole levels, where that
@@ -53,6 +55,7 @@ class Part:
     outputs: Tensor
     x: Tensor
     margin: Tensor
+    least_row: Tensor
     radius: Tensor
     seconds: float
     status: tuple[str, ...] = ()
@@ -66,7 +69,10 @@ class Part:
 
 
 def attack_all(opened: Opened, method: Method, progress: Progress) -> list[Part]:
-    """The parts in order of the data. Raises InputError where the attack does not fit the model or the input set.
+    """The parts in order of the data.
+
+    Raises InputError where the attack does not fit the model or the input set, NumericalError where the network's
+    outputs overflow at every sample that there is a question about.
 
     Every part begins with the same seed: what an attack finds for a sample must not depend on those before it.
     """
@@ -84,6 +90,7 @@ def attack_all(opened: Opened, method: Method, progress: Progress) -> list[Part]
             generator = torch.Generator().manual_seed(request.seed)
             parts.append(_part(opened, method, samples, first, generator))
             tick(len(samples))
+    require_some(sum(len(part.questions.sample) for part in parts), [row for part in parts for row in part.decided])
     return parts
 
 
@@ -104,13 +111,15 @@ def device_family(opened: Opened, samples: Samples, questions: Questions) -> Bal
 def _part(opened: Opened, method: Method, samples: Samples, first: int, generator: torch.Generator) -> Part:
     request, model = opened.request, opened.model
     questions, logits = ask(request, model, samples), samples.logits(model)
-    require_outputs(samples, logits, first)
+    lost = overflowing(model, samples, questions, logits)
+    questions = questions_about(questions, ~lost)
     rows = records(request, questions, None, first, samples, logits)
-    decided = [{name: row[name] for name in ("index", "label", "predicted", "correct")} for row in rows]
+    decided = decisions(rows, lost)
     began = time.perf_counter()
     if len(questions.sample) == 0:
         none = torch.zeros(0, dtype=torch.float64)
-        return Part(first, samples, questions, decided, logits, logits[:0], samples.x[:0], none, none, 0.0)
+        nothing = (logits[:0], samples.x[:0], none, none.long(), none)
+        return Part(first, samples, questions, decided, logits, *nothing, seconds=0.0)
     if request.search:
         found, ends, grid = _search(opened, method, samples, questions, generator)
         found = _misclassified_at_once(opened, samples, questions, decided, found)
@@ -123,20 +132,26 @@ def _part(opened: Opened, method: Method, samples: Samples, first: int, generato
         x, margin, radius, ends = _fixed(opened, method, samples, questions, generator)
     seconds = time.perf_counter() - began
     outputs = model.logits(x) if questions.lengths is None else logits_ragged(model, x, questions.lengths)
-    return Part(first, samples, questions, decided, logits, outputs, x, margin, radius, seconds, *ends, grid)
+    with torch.no_grad():
+        least_row = point_question(model, questions).rows(x).argmin(1)
+    return Part(first, samples, questions, decided, logits, outputs, x, margin, least_row, radius, seconds, *ends, grid)
 
 
-def require_outputs(samples: Samples, logits: Tensor, first: int) -> None:
-    """Raise NumericalError with the index of the first sample at which the network overflows. first: of the part."""
-    lost = ~torch.isfinite(logits).all(-1)
-    if lost.ndim == 2:  # behind a sequence's end there are no answers
-        lost = (lost & (torch.arange(lost.shape[1]) < samples.real_frames()[:, None])).any(1)
-    if bool(lost.any()):
-        index = first + int(lost.nonzero()[0, 0])
-        raise NumericalError(
-            f"the network's outputs overflow at sample {index} itself; nothing can be asked about it. Scale its "
-            "values, or leave it out"
-        )
+def decisions(rows: Sequence[Mapping[str, Any]], lost: Tensor) -> list[dict[str, Any]]:
+    """What every record begins with; where the outputs overflow, lost (count,), nothing is predicted."""
+    decided = [{name: row[name] for name in ("index", "label", "predicted", "correct")} for row in rows]
+    for row, overflows in zip(decided, lost.tolist(), strict=True):
+        row["reason"] = None
+        if overflows:
+            row |= {"predicted": None, "correct": False, "reason": OVERFLOWS}
+    return decided
+
+
+def require_some(questions: int, decided: Sequence[Mapping[str, Any]]) -> None:
+    """Raise NumericalError where samples overflow and no question is left: such a result rests on nothing."""
+    lost = next((row for row in decided if row["reason"] is not None), None)
+    if lost is not None and not questions:
+        raise NumericalError(f"sample {lost['index']}: {lost['reason']}; no other sample has an answer")
 
 
 def _search(

@@ -8,19 +8,24 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from refcert.app.commands.question import request_of
-from refcert.app.commands.shared import (
+from refcert.app.commands.options import (
+    BatchSize,
     Clip,
+    Count,
+    Data,
     Device,
     Frames,
+    InputSet,
     Json,
+    Model,
+    Norm,
+    RadiusDb,
+    Readout,
+    Structure,
     Target,
-    as_number,
-    as_path,
-    as_whole,
-    print_result,
-    progress_bars,
 )
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import as_number, as_path, as_seed, as_whole, print_result, progress_bars
 
 
 class AttackCommand(TyperCommand):
@@ -38,24 +43,14 @@ class AttackCommand(TyperCommand):
 
 
 def attack(
-    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
-    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    model: Model,
+    data: Data,
     method: Annotated[str, typer.Option(metavar="NAME", help="Which attack.")] = "pgd",
-    structure: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
-    ] = None,
-    readout: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
-    ] = None,
-    input_set: Annotated[
-        str, typer.Option(metavar="SET", help="frames, sequence, box or substitutions, as for `refcert certify`.")
-    ] = "frames",
-    norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
-    ] = "inf",
+    structure: Structure = None,
+    readout: Readout = None,
+    count: Count = None,
+    input_set: InputSet = "frames",
+    norm: Norm = "inf",
     radius: Annotated[
         float | None,
         typer.Option(
@@ -64,10 +59,7 @@ def attack(
             help="Is anything broken inside this radius? Default: search the smallest perturbation.",
         ),
     ] = None,
-    radius_db: Annotated[
-        float | None,
-        typer.Option(parser=as_number, metavar="D", help="The same at this loudness, as for `refcert certify`."),
-    ] = None,
+    radius_db: RadiusDb = None,
     frames: Frames = "all",
     clip: Clip = None,
     target: Target = "untargeted",
@@ -100,8 +92,8 @@ def attack(
         ),
     ] = None,
     device: Device = "cpu",
-    batch_size: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass.")] = 100,
-    seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Decides every random start.")] = 0,
+    batch_size: BatchSize = 100,
+    seed: Annotated[int, typer.Option(parser=as_seed, metavar="N", help="Decides every random start.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(

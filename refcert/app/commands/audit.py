@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from refcert.app.commands.shared import (
-    Json,
-    Workers,
-    as_path,
-    as_positive,
-    as_whole,
-    audit_exit,
-    print_result,
-    progress_bars,
-)
+from refcert.app.commands.options import Json, Workers
+from refcert.app.commands.shared import as_path, as_positive, as_seed, as_whole, audit_exit, print_result, progress_bars
 from refcert.app.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -88,7 +80,7 @@ def audit(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Decides which boxes are drawn, and where is hunted.")
+        int, typer.Option(parser=as_seed, metavar="N", help="Decides which boxes are drawn, and where is hunted.")
     ] = 0,
     cross_check: Annotated[
         bool, typer.Option("--cross-check", help="Judge every plane by the second method, too.")

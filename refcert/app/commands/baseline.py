@@ -8,24 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refcert.app.commands.question import request_of
-from refcert.app.commands.shared import (
+from refcert.app.commands.options import (
+    BatchSize,
     Clip,
+    ClipBound,
+    Count,
+    Criterion,
+    Data,
     Device,
     Dtype,
     Frames,
+    InputSet,
     Json,
     Memory,
+    Model,
+    Norm,
+    RadiusDb,
+    Readout,
+    Relaxation,
     Search,
+    Spec,
+    Structure,
     Target,
     Tolerance,
+    TopK,
     Workers,
-    as_number,
-    as_path,
-    as_whole,
-    print_result,
-    progress_bars,
 )
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import as_number, as_path, as_seed, print_result, progress_bars
 from refcert.app.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -52,13 +62,12 @@ ToleranceGap = Annotated[
     typer.Option(parser=as_number, metavar="T", help="A layer whose mean gap moves further is named; relative."),
 ]
 Audit = Annotated[bool, typer.Option("--audit", help="Prove every bounding plane; a new UNDECIDED fails.")]
-BatchSize = Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass.")]
 OtherModel = Annotated[
     str | None, typer.Option(metavar="FILE", help="Another model than the baseline names, as for `refcert certify`.")
 ]
 OtherData = Annotated[str | None, typer.Option(metavar="FILE", help="Another data file than the baseline names.")]
 Attack = Annotated[str, typer.Option(metavar="NAME", help="Which attack is held against the radii, or none.")]
-Seed = Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Decides the attack's random starts.")]
+Seed = Annotated[int, typer.Option(parser=as_seed, metavar="N", help="Decides the attack's random starts.")]
 BaselineFile = Annotated[
     Path, typer.Option("--baseline", parser=as_path, metavar="FILE", help="The baseline's text file.")
 ]
@@ -67,55 +76,32 @@ _DEFAULT = Path("refcert-baseline.txt")
 
 @baseline.command()
 def record(
-    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
-    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    model: Model,
+    data: Data,
     out: Annotated[
         Path, typer.Option(parser=as_path, metavar="FILE", help="The baseline's text file; it must not exist yet.")
     ] = _DEFAULT,
-    structure: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
-    ] = None,
-    readout: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
-    ] = None,
-    input_set: Annotated[
-        str, typer.Option(metavar="SET", help="frames, sequence, box or substitutions, as for `refcert certify`.")
-    ] = "frames",
-    norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
-    ] = "inf",
+    structure: Structure = None,
+    readout: Readout = None,
+    count: Count = None,
+    input_set: InputSet = "frames",
+    norm: Norm = "inf",
     radius: Annotated[
         float | None,
         typer.Option(
             parser=as_number, metavar="R", help="Guard margins at this radius, in the data's unit; or --search."
         ),
     ] = None,
-    radius_db: Annotated[
-        float | None,
-        typer.Option(parser=as_number, metavar="D", help="The same at this loudness, as for `refcert certify`."),
-    ] = None,
+    radius_db: RadiusDb = None,
     search: Search = False,
     frames: Frames = "all",
     clip: Clip = None,
-    clip_bound: Annotated[
-        str, typer.Option(metavar="HOW", help="exact or simple, as for `refcert certify`.")
-    ] = "exact",
+    clip_bound: ClipBound = "exact",
     target: Target = "untargeted",
-    top_k: Annotated[
-        int | None,
-        typer.Option(parser=as_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
-    ] = None,
-    spec: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Ask that all rows C F(x) + d are positive: an .npz file with C and d."),
-    ] = None,
-    criterion: Annotated[
-        str, typer.Option(metavar="HOW", help="margins or per-class, as for `refcert certify`.")
-    ] = "margins",
-    relaxation: Annotated[str | None, typer.Option(metavar="NAME", help="How planes are chosen.")] = None,
+    top_k: TopK = None,
+    spec: Spec = None,
+    criterion: Criterion = "margins",
+    relaxation: Relaxation = None,
     dtype: Dtype = "float64",
     device: Device = "cpu",
     batch_size: BatchSize = 100,

@@ -8,25 +8,27 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from refcert.app.commands.question import request_of
-from refcert.app.commands.shared import (
+from refcert.app.commands.options import (
     Clip,
+    Count,
     Device,
     Dtype,
     Frames,
     Json,
     Memory,
+    Norm,
+    Radius,
+    Relaxation,
+    Resume,
     Search,
+    Spec,
     Target,
     Tolerance,
+    TopK,
     Workers,
-    as_number,
-    as_path,
-    as_whole,
-    audit_exit,
-    print_result,
-    progress_bars,
 )
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import as_number, as_path, as_seed, as_whole, audit_exit, print_result, progress_bars
 
 
 class CertifyCommand(TyperCommand):
@@ -67,9 +69,7 @@ def certify(
         str | None,
         typer.Option(metavar="NAME", help="What the head reads: final (default), last_frame, mean, max or every."),
     ] = None,
-    count: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
-    ] = None,
+    count: Count = None,
     input_set: Annotated[
         str,
         typer.Option(
@@ -78,13 +78,8 @@ def certify(
             "file: box (lower, upper), substitutions (candidates, allowed).",
         ),
     ] = "frames",
-    norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
-    ] = "inf",
-    radius: Annotated[
-        float | None,
-        typer.Option(parser=as_number, metavar="R", help="Certify at this radius, in the data's unit; or --search."),
-    ] = None,
+    norm: Norm = "inf",
+    radius: Radius = None,
     radius_db: Annotated[
         float | None,
         typer.Option(
@@ -104,14 +99,8 @@ def certify(
         ),
     ] = "exact",
     target: Target = "untargeted",
-    top_k: Annotated[
-        int | None,
-        typer.Option(parser=as_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
-    ] = None,
-    spec: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Ask that all rows C F(x) + d are positive: an .npz file with C and d."),
-    ] = None,
+    top_k: TopK = None,
+    spec: Spec = None,
     criterion: Annotated[
         str,
         typer.Option(
@@ -120,7 +109,7 @@ def certify(
             "others' upper bounds; looser).",
         ),
     ] = "margins",
-    relaxation: Annotated[str | None, typer.Option(metavar="NAME", help="How planes are chosen.")] = None,
+    relaxation: Relaxation = None,
     dtype: Dtype = "float64",
     device: Device = "cpu",
     batch_size: Annotated[
@@ -132,13 +121,13 @@ def certify(
     memory: Memory = None,
     tolerance: Tolerance = 1e-3,
     seed: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Recorded with the run; nothing here is random so far.")
+        int, typer.Option(parser=as_seed, metavar="N", help="Recorded with the run; nothing here is random so far.")
     ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(parser=as_path, metavar="DIR", help="Folder for the run; it must not exist yet."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    resume: Resume = False,
     audit: Annotated[bool, typer.Option("--audit", help="Prove every bounding plane in ball arithmetic.")] = False,
     planes: Annotated[bool, typer.Option("--planes/--no-planes", help="Keep all planes in the run folder.")] = True,
     certificates: Annotated[

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.shared import Json, as_number, as_path, as_positive, print_result, progress_bars
+from refcert.app.commands.options import Json
+from refcert.app.commands.shared import as_number, as_path, as_positive, print_result, progress_bars
 
 
 def _as_seconds(text: str | float) -> float:

@@ -7,62 +7,49 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.question import request_of
-from refcert.app.commands.shared import (
+from refcert.app.commands.options import (
     Clip,
+    ClipBound,
+    Count,
+    Data,
     Device,
     Dtype,
     Frames,
+    FreeBatchSize,
+    InputSet,
     Json,
     Memory,
+    Model,
+    Norm,
+    Radius,
+    RadiusDb,
+    Readout,
     Search,
+    Structure,
     Target,
     Tolerance,
-    as_number,
-    as_path,
-    as_whole,
-    print_result,
-    progress_bars,
 )
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import as_number, as_path, as_seed, as_whole, print_result, progress_bars
 
 
 def compare(
-    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
-    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    model: Model,
+    data: Data,
     relaxations: Annotated[
         str, typer.Option(metavar="NAMES", help="Which to compare, separated by commas.")
     ] = "planes,parallel,mccormick,lines,constants,best",
-    structure: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
-    ] = None,
-    readout: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
-    ] = None,
-    input_set: Annotated[
-        str, typer.Option(metavar="SET", help="frames, sequence, box or substitutions, as for `refcert certify`.")
-    ] = "frames",
-    norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation of a frame: inf, 2, 1 or any p >= 1.")
-    ] = "inf",
-    radius: Annotated[
-        float | None,
-        typer.Option(
-            parser=as_number, metavar="R", help="Certify at this radius, in the data's unit, per frame; or --search."
-        ),
-    ] = None,
-    radius_db: Annotated[
-        float | None,
-        typer.Option(parser=as_number, metavar="D", help="Certify at this loudness, as for `refcert certify`."),
-    ] = None,
+    structure: Structure = None,
+    readout: Readout = None,
+    count: Count = None,
+    input_set: InputSet = "frames",
+    norm: Norm = "inf",
+    radius: Radius = None,
+    radius_db: RadiusDb = None,
     search: Search = False,
     frames: Frames = "all",
     clip: Clip = None,
-    clip_bound: Annotated[
-        str, typer.Option(metavar="HOW", help="exact or simple, as for `refcert certify`.")
-    ] = "exact",
+    clip_bound: ClipBound = "exact",
     target: Target = "untargeted",
     samples_volume: Annotated[
         int,
@@ -78,13 +65,11 @@ def compare(
     ] = None,
     dtype: Dtype = "float64",
     device: Device = "cpu",
-    batch_size: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass; results do not depend on it.")
-    ] = 100,
+    batch_size: FreeBatchSize = 100,
     memory: Memory = None,
     tolerance: Tolerance = 1e-3,
     seed: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Decides which planes are drawn for the volume ratio.")
+        int, typer.Option(parser=as_seed, metavar="N", help="Decides which planes are drawn for the volume ratio.")
     ] = 0,
     out: Annotated[
         Path | None,

@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.shared import (
-    Json,
-    Workers,
-    as_path,
-    as_positive,
-    audit_exit,
-    print_result,
-    progress_bars,
-)
+from refcert.app.commands.options import Json, Workers
+from refcert.app.commands.shared import as_path, as_positive, audit_exit, print_result, progress_bars
 
 
 def demo(

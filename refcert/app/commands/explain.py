@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.shared import Json, as_path, as_whole, print_result
+from refcert.app.commands.options import Json
+from refcert.app.commands.shared import as_path, as_whole, print_result
 
 
 def explain(

@@ -7,17 +7,9 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.shared import (
-    Clip,
-    Json,
-    as_number,
-    as_path,
-    as_positive,
-    as_whole,
-    print_result,
-    progress_bars,
-)
-from refcert.app.errors import InputError
+from refcert.app.commands.options import Clip, Json, Norm, Resume
+from refcert.app.commands.shared import as_number, as_path, as_positive, as_seed, print_result, progress_bars
+from refcert.app.errors import ExitCode, InputError
 
 
 def finetune(
@@ -52,7 +44,7 @@ def finetune(
     readout: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the head reads: final, last_frame, mean, max or every.")
     ] = None,
-    norm: Annotated[str, typer.Option(metavar="P", help="l_p norm: inf, 2, 1 or any p >= 1.")] = "inf",
+    norm: Norm = "inf",
     clip: Clip = None,
     rounds: Annotated[
         int | None, typer.Option(parser=as_positive, metavar="N", help="Rounds, each with a checkpoint; default: 5.")
@@ -90,8 +82,8 @@ def finetune(
     dtype: Annotated[
         str, typer.Option(metavar="TYPE", help="Of the weights of --model: float64 or float32.")
     ] = "float64",
-    seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Of everything random.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    seed: Annotated[int, typer.Option(parser=as_seed, metavar="N", help="Of everything random.")] = 0,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Train a network further for robustness, and measure it by all attacks before and after."""
@@ -101,6 +93,11 @@ def finetune(
     from refcert.app.finetuning.table import print_finetune
     from refcert.app.request import parse_clip, parse_norm
 
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; give 0 or more")
+    for option, number in (("--steps", steps), ("--restarts", restarts), ("--attacked", attacked)):
+        if number is not None and certified is not None:
+            raise InputError(f"{option} is {number}, but bounds are trained on, not an attack; leave it out")
     optional = {
         "rounds": rounds,
         "epochs": epochs,
@@ -129,3 +126,6 @@ def finetune(
         raise InputError(str(error)) from error
     summary = run(job, out=out, resume=resume, progress=progress_bars())
     print_result(lambda: summary, lambda console: print_finetune(console, summary), as_json=as_json)
+    measured = summary["after"]["attacks"]
+    if measured and all("error" in metrics for metrics in measured.values()):
+        raise typer.Exit(ExitCode.UNDECIDED)  # no attack was carried out

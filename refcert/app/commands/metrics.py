@@ -7,28 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
-from refcert.app.commands.question import request_of
-from refcert.app.commands.shared import (
+from refcert.app.commands.options import (
+    BatchSize,
     Clip,
+    ClipBound,
+    Count,
+    Criterion,
+    Data,
     Device,
     Dtype,
     Frames,
     Json,
     Memory,
+    Model,
+    Norm,
+    Readout,
+    Spec,
+    Structure,
     Target,
     Tolerance,
-    as_number,
-    as_path,
-    as_positive,
-    as_whole,
-    print_result,
-    progress_bars,
+    TopK,
 )
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import as_number, as_path, as_positive, as_seed, as_whole, print_result, progress_bars
+from refcert.app.errors import ExitCode
 
 
 def metrics(
-    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
-    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
+    model: Model,
+    data: Data,
     methods: Annotated[
         str, typer.Option(metavar="NAMES", help="Attacks, separated by commas; see `refcert attack`.")
     ] = "pgd,cw",
@@ -39,36 +46,20 @@ def metrics(
             help="Radii for frequency, severity and robust accuracy, such as 0,0.05,0.1; default: round ones that fit.",
         ),
     ] = None,
-    structure: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
-    ] = None,
-    readout: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
-    ] = None,
+    structure: Structure = None,
+    readout: Readout = None,
+    count: Count = None,
     input_set: Annotated[
         str, typer.Option(metavar="SET", help="frames or sequence, as for `refcert certify`.")
     ] = "frames",
-    norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
-    ] = "inf",
+    norm: Norm = "inf",
     frames: Frames = "all",
     clip: Clip = None,
-    clip_bound: Annotated[
-        str, typer.Option(metavar="HOW", help="exact or simple, as for `refcert certify`.")
-    ] = "exact",
+    clip_bound: ClipBound = "exact",
     target: Target = "untargeted",
-    top_k: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="K", help="The label stays among the K largest outputs.")
-    ] = None,
-    spec: Annotated[
-        str | None, typer.Option(metavar="FILE", help="All rows C F(x) + d are positive: an .npz file with C and d.")
-    ] = None,
-    criterion: Annotated[
-        str, typer.Option(metavar="HOW", help="margins or per-class, as for `refcert certify`.")
-    ] = "margins",
+    top_k: TopK = None,
+    spec: Spec = None,
+    criterion: Criterion = "margins",
     relaxation: Annotated[
         str, typer.Option(metavar="NAME", help="How planes are chosen, as for `refcert certify`.")
     ] = "best",
@@ -86,7 +77,8 @@ def metrics(
         typer.Option(parser=as_positive, metavar="N", help="Points in each batch of the score; default: 100."),
     ] = None,
     score_batches: Annotated[
-        int | None, typer.Option(parser=as_positive, metavar="N", help="Batches of the score; default: 100.")
+        int | None,
+        typer.Option(parser=as_positive, metavar="N", help="Batches of the score, at least 10; default: 100."),
     ] = None,
     resamples: Annotated[
         int, typer.Option(parser=as_whole, metavar="N", help="Resamples of the bootstrap over samples.")
@@ -96,11 +88,11 @@ def metrics(
     ] = 0.95,
     dtype: Dtype = "float64",
     device: Device = "cpu",
-    batch_size: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass.")] = 100,
+    batch_size: BatchSize = 100,
     memory: Memory = None,
     tolerance: Tolerance = 1e-3,
     seed: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Decides every random start and every resample.")
+        int, typer.Option(parser=as_seed, metavar="N", help="Decides every random start and every resample.")
     ] = 0,
     out: Annotated[
         Path | None,
@@ -115,6 +107,7 @@ def metrics(
     from refcert.app.metrics.options import MetricsRequest, methods_of, resampling_of, scored_of, thresholds_of
     from refcert.app.metrics.run import run_metrics
     from refcert.app.metrics.table import print_metrics
+    from refcert.app.metrics.words import attacked
 
     require_ball(input_set)
     request = request_of(
@@ -154,4 +147,7 @@ def metrics(
     def show(result: dict[str, Any], saved: Path | None = None) -> None:
         print_result(lambda: result, lambda console: print_metrics(console, result, saved), as_json=as_json)
 
-    show(run_metrics(asked, out=out, progress=progress_bars(), rescue=show), out)
+    result = run_metrics(asked, out=out, progress=progress_bars(), rescue=show)
+    show(result, out)
+    if not attacked(result):
+        raise typer.Exit(ExitCode.UNDECIDED)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from refcert.app.commands.shared import (
-    Json,
-    print_result,
-    progress_bars,
-)
+from refcert.app.commands.options import Json
+from refcert.app.commands.shared import print_result, progress_bars
 from refcert.app.errors import ExitCode
 
 

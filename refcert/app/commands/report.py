@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.shared import (
-    Json,
-    as_path,
-    print_result,
-)
+from refcert.app.commands.options import Json
+from refcert.app.commands.shared import as_path, print_result
 
 
 def report(

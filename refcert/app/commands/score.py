@@ -7,56 +7,47 @@ from typing import Annotated, Any
 
 import typer
 
-from refcert.app.commands.question import request_of
-from refcert.app.commands.shared import (
+from refcert.app.commands.options import (
     Clip,
+    Count,
+    Data,
     Device,
     Frames,
+    FreeBatchSize,
     Json,
+    Model,
+    Norm,
+    Readout,
+    Spec,
+    Structure,
     Target,
-    as_number,
-    as_path,
-    as_whole,
-    print_result,
-    progress_bars,
+    TopK,
 )
+from refcert.app.commands.question import request_of
+from refcert.app.commands.shared import as_number, as_path, as_seed, as_whole, print_result, progress_bars
 
 
 def score(
-    model: Annotated[str, typer.Option(metavar="FILE", help="The model, as for `refcert certify`.")],
-    data: Annotated[str, typer.Option(metavar="FILE", help="The data, as for `refcert certify`.")],
-    structure: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Layers of the model in order, as for `refcert certify`.")
-    ] = None,
-    readout: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the head reads, as for `refcert certify`.")
-    ] = None,
-    count: Annotated[
-        int | None, typer.Option(parser=as_whole, metavar="N", help="Only the first samples; default: all.")
-    ] = None,
+    model: Model,
+    data: Data,
+    structure: Structure = None,
+    readout: Readout = None,
+    count: Count = None,
     input_set: Annotated[
         str,
         typer.Option(metavar="SET", help="frames (a ball for each frame) or sequence (one ball around all frames)."),
     ] = "frames",
-    norm: Annotated[
-        str, typer.Option(metavar="P", help="l_p norm of the perturbation: inf, 2, 1 or any p >= 1.")
-    ] = "inf",
+    norm: Norm = "inf",
     frames: Frames = "all",
     clip: Clip = None,
     target: Target = "untargeted",
-    top_k: Annotated[
-        int | None,
-        typer.Option(parser=as_whole, metavar="K", help="Ask that the label stays among the K largest outputs."),
-    ] = None,
-    spec: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Ask that all rows C F(x) + d are positive: an .npz file with C and d."),
-    ] = None,
+    top_k: TopK = None,
+    spec: Spec = None,
     samples: Annotated[
         int, typer.Option(parser=as_whole, metavar="N", help="Gradients in each batch, of which the largest counts.")
     ] = 100,
     batches: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Batches: how many maxima each fit has.")
+        int, typer.Option(parser=as_whole, metavar="N", help="Batches: how many maxima each fit has, at least 10.")
     ] = 100,
     ball_radius: Annotated[
         float | None,
@@ -75,10 +66,8 @@ def score(
         ),
     ] = "frames",
     device: Device = "cpu",
-    batch_size: Annotated[
-        int, typer.Option(parser=as_whole, metavar="N", help="Samples at a time; results do not depend on it.")
-    ] = 100,
-    seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Decides which points are drawn.")] = 0,
+    batch_size: FreeBatchSize = 100,
+    seed: Annotated[int, typer.Option(parser=as_seed, metavar="N", help="Decides which points are drawn.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(parser=as_path, metavar="FILE", help="Where to keep the JSON; it must not exist yet."),

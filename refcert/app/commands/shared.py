@@ -1,4 +1,4 @@
-"""What the commands share: readers of values, options, progress bars, printing, exit codes."""
+"""What the commands share: readers of values, progress bars, printing, exit codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -43,42 +43,22 @@ def as_positive(text: str | int) -> int:
     return found
 
 
+def as_seed(text: str | int) -> int:
+    """A whole number that every generator takes as its seed, or a usage error; whether it may be negative they say."""
+    found = as_whole(text)
+    if found > _LARGEST_SEED:
+        raise typer.BadParameter(f"{found} is too large; give at most {_LARGEST_SEED}")
+    return found
+
+
+_LARGEST_SEED: Final = 2**63 - 1
+
+
 def as_path(text: str | Path) -> Path:
     """A path that is not empty, or a usage error."""
     if not str(text).strip():
         raise typer.BadParameter(f"{text!r} is empty; give a path")
     return Path(text)
-
-
-# Options that several commands share.
-Search = Annotated[bool, typer.Option("--search", help="Search the largest certified radius.")]
-Frames = Annotated[
-    str, typer.Option(metavar="WHICH", help="Which frames move: all, e.g. 0,3, or each (one frame at a time).")
-]
-Clip = Annotated[
-    tuple[str, str] | None, typer.Option(metavar="LOW HIGH", help="Valid range of the data, e.g. --clip 0 1.")
-]
-Target = Annotated[
-    str,
-    typer.Option(metavar="WHICH", help="untargeted, all (each other class by itself) or a class number."),
-]
-Dtype = Annotated[str, typer.Option(metavar="TYPE", help="float64 or float32.")]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="Any torch device: cpu, cuda, cuda:1.")]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE",
-        help="Memory for bounds, as 500MB, 2GB or bytes (one sample is the least); results do not depend on it.",
-    ),
-]
-Tolerance = Annotated[
-    float, typer.Option(parser=as_number, metavar="T", help="Relative width at which the search stops.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", parser=as_positive, metavar="N", help="Processes for the audit; default: all cores."),
-]
 
 
 def progress_bars() -> Progress:

@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refcert.app.commands.shared import (
-    Json,
-    as_number,
-    as_path,
-    as_positive,
-    as_whole,
-    print_result,
-    progress_bars,
-)
+from refcert.app.commands.options import Json
+from refcert.app.commands.shared import as_number, as_path, as_positive, as_seed, as_whole, print_result, progress_bars
 
 
 def _as_tolerance(text: str | float) -> float:
@@ -45,7 +38,7 @@ def tightness(
     tolerance: Annotated[
         float, typer.Option(parser=_as_tolerance, metavar="T", help="Of cutting planes, in units of a variable's box.")
     ] = 1e-4,
-    seed: Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Of the attack's random starts.")] = 0,
+    seed: Annotated[int, typer.Option(parser=as_seed, metavar="N", help="Of the attack's random starts.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Show what single planes, back-substitution and boxes cost samples of a run, by linear programs."""

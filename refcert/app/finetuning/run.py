@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,7 +15,9 @@ import torch
 
 from gpu_engine.attacks.registry import attack_entry
 from gpu_engine.errors import EngineError, NumericalError
-from gpu_engine.training.finetune import Round, Trainer
+from gpu_engine.model import RecurrentClassifier
+from gpu_engine.training.finetune import Round, Trainer, adversarial_inputs
+from gpu_engine.training.losses import Labelled
 from gpu_engine.training.recipe import Recipe
 from gpu_engine.training.trainable import Trainable, TrainableModule
 from refcert.app import datasets, runs
@@ -57,8 +60,10 @@ class Job:
             raise InputError(f"--data {self.data} trains; give other samples for the metrics with --test FILE.npz")
         if self.dtype not in DTYPES:
             raise InputError(f"--dtype {self.dtype!r} is not known; known: {', '.join(DTYPES)}")
-        for name in self.attacks:
+        for name, number in Counter(self.attacks).items():
             attack_entry(name)
+            if number > 1:
+                raise InputError(f"--attacks names {name!r} more than once; name each attack once")
 
     @property
     def test_source(self) -> str:
@@ -79,6 +84,7 @@ def run(job: Job, *, out: Path, resume: bool, progress: Progress) -> dict[str, A
     training = training_part(job.data, before)
     test = test_part(job.test_source, job.data, before, job.count)
     trainer = Trainer(network, labelled(training), job.recipe)
+    _try_out(job.recipe, before, trainer.data)
     asked = _asked(job, digest, before.digest(), before.describe(), training, test)
     path = (runs.resume(out, asked) if resume else runs.create(out, asked, (ROUNDS,))).path
     folder = FinetuneFolder(path)
@@ -120,6 +126,17 @@ def _open(job: Job) -> tuple[Trainable | TrainableModule, str | None]:
         return Trainable(open_model(job.model, job.structure, job.readout), DTYPES[job.dtype]), None
     except EngineError as error:
         raise InputError(str(error)) from error
+
+
+def _try_out(recipe: Recipe, model: RecurrentClassifier, data: Labelled) -> None:
+    """The attack that is trained on, on one sample: what it refuses shows now, not after minutes of measuring."""
+    if recipe.method is None:
+        return
+    try:
+        one = data.select(torch.zeros(1, dtype=torch.int64))
+        adversarial_inputs(model, one, recipe, torch.Generator().manual_seed(recipe.seed))
+    except EngineError as error:
+        raise InputError(f"--method {recipe.method}: {error}") from error
 
 
 def _train(trainer: Trainer, folder: FinetuneFolder, progress: Progress) -> float:

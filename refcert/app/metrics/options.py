@@ -11,6 +11,7 @@ from refcert.app.metrics.bootstrap import Resampling
 from refcert.app.metrics.estimates import checked_threshold
 from refcert.app.options import BALLS
 from refcert.app.request import Request
+from refcert.app.scoring import require_batches
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def scored_of(score: bool, samples: int | None, batches: int | None) -> Scored |
     for option, number in (("--score-samples", samples), ("--score-batches", batches)):
         if number is not None and not score:
             raise InputError(f"{option} is {number}, but no score is asked for; add --score, or leave it out")
+    if batches is not None:
+        require_batches("--score-batches", batches)
     given = {"samples": samples, "batches": batches}
     return Scored(**{name: number for name, number in given.items() if number is not None}) if score else None
 

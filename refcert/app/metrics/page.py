@@ -94,7 +94,7 @@ def collect(result: Mapping[str, Any]) -> MetricsView:
             (
                 words.name_of(row),
                 row["estimator"],
-                words.figure(row["metric"], row["value"]),
+                words.value(row),
                 row["is"],
                 words.confidence(row),
             )

@@ -76,7 +76,8 @@ def _result(asked: MetricsRequest, sides: Sides) -> dict[str, Any]:
         ],
         "failed": list(sides.failed),
         "check": {
-            "compared": sides.questions,
+            "compared": sides.compared,
+            "nothing_found": sides.nothing_found,
             "contradictions": 0,  # one of them would have ended the run
             "withdrawn": [row | {"method": side.name} for side in sides.attacks for row in side.withdrawn],
         },

@@ -16,7 +16,7 @@ from torch import Tensor
 from gpu_engine.attacks.found import Smallest
 from gpu_engine.errors import EngineError, NumericalError
 from refcert.app import certify_run
-from refcert.app.attacked import ball_family, point_question
+from refcert.app.attacked import OVERFLOWS, ball_family, overflowing, point_question
 from refcert.app.attacking.method import Method
 from refcert.app.attacking.records import list_name, listed
 from refcert.app.attacking.work import Part, attack_all
@@ -54,7 +54,8 @@ class Sides:
     """rows: index, label, predicted, correct and certified radius of every sample; kept: those that have a question.
 
     certified, attacks and score over the kept ones. failed: attacks, and the score, that could not be carried out.
-    questions: how many pairs of a certified radius and a find were held against each other.
+    compared: how many pairs of a positive certified radius and a find were held against each other; nothing_found: how
+    many questions an attack found nothing for, each attack by itself.
     """
 
     rows: Sequence[Row]
@@ -63,7 +64,8 @@ class Sides:
     attacks: Sequence[Side]
     score: Side | None
     failed: Sequence[Row]
-    questions: int
+    compared: int
+    nothing_found: int
 
     def least_attack(self) -> Side:
         """The least radius that any attack found; a misclassified sample has 0 also where none could be carried out."""
@@ -81,7 +83,8 @@ class _Attacked:
     radii: dict[int, float] = field(default_factory=dict)
     withdrawn: list[Row] = field(default_factory=list)
     seconds: float = 0.0
-    questions: int = 0
+    compared: int = 0
+    nothing_found: int = 0
     ended: Counter[str] = field(default_factory=Counter)
 
 
@@ -91,8 +94,11 @@ def gather(
     """Certify, attack and check. Raises SoundnessFault, its evidence saved in the folder `evidence`.
 
     An attack or a score that does not fit the model, or whose numbers overflow, is named in `failed`; the others go on.
+    Raises NumericalError where the network's outputs overflow at a sample, before the work: no metric is of the others
+    alone.
     """
     request = opened.request
+    _require_outputs(opened)
     summary = certify_run.run(
         request, out=None, resume=False, audit=False, keep_planes=False, workers=None, progress=progress
     )
@@ -112,7 +118,7 @@ def gather(
         np.array([rows[k]["certified"] for k in kept], dtype=np.float64),
         summary["seconds"],
     )
-    sides, failed, questions = [], [], 0
+    sides, failed, compared, nothing_found = [], [], 0, 0
     for method in methods:
         try:
             parts = attack_all(opened, method, progress)
@@ -120,7 +126,8 @@ def gather(
             failed.append({"name": method.name, "reason": str(error)})
             continue
         attacked = _checked(opened, method, parts, found, evidence)
-        questions += attacked.questions
+        compared += attacked.compared
+        nothing_found += attacked.nothing_found
         sides.append(
             Side(
                 method.name,
@@ -138,7 +145,18 @@ def gather(
             scored = _scored(request, score, kept, progress)
         except (EngineError, NumericalError, InputError) as error:
             failed.append({"name": "CLEVER-RNN", "reason": str(error)})
-    return Sides(rows, kept, certified, sides, scored, failed, questions)
+    return Sides(rows, kept, certified, sides, scored, failed, compared, nothing_found)
+
+
+def _require_outputs(opened: Opened) -> None:
+    """Raise NumericalError that names the first sample at which outputs overflow."""
+    size = opened.request.batch_size
+    for first in range(0, len(opened.samples), size):
+        samples = opened.samples.part(first, first + size)
+        questions = ask(opened.request, opened.model, samples)
+        lost = overflowing(opened.model, samples, questions, samples.logits(opened.model)).nonzero()[:, 0]
+        if len(lost):
+            raise NumericalError(f"sample {first + int(lost[0])}: {OVERFLOWS}")
 
 
 def _hold(opened: Opened) -> list[bool]:
@@ -164,11 +182,13 @@ def _checked(
         result.ended.update(part.status)
         if not len(part.questions.sample):
             continue
-        result.questions += len(part.questions.sample)
+        radii, there = certified_of_questions(request, part, certified), torch.isfinite(part.radius)
+        result.compared += int(((radii > 0) & there).sum())  # a radius of 0 claims only the center
+        result.nothing_found += int((~there).sum())
         checked = check_sandwich(
             point_question(opened.model, part.questions),
             ball_family(request, part.samples, part.questions),
-            certified_of_questions(request, part, certified),
+            radii,
             Smallest(part.x, part.margin, part.radius),
             folder=evidence,
             about=lambda k, part=part: _about(opened, method, part, k),  # type: ignore[misc]
@@ -214,7 +234,11 @@ def _scored(request: Request, score: Scored, kept: Sequence[int], progress: Prog
     from refcert.app.scoring import Scoring, run_score
 
     result = run_score(Scoring(request, score.samples, score.batches), out=None, progress=progress)
-    radii = np.array([result["samples"][k]["radius"] for k in kept], dtype=np.float64)
+    scores = [result["samples"][k] for k in kept]
+    for row in scores:
+        if row["radius"] is None:  # a metric is of all samples
+            raise NumericalError(f"sample {row['index']}: {row['reason']}")
+    radii = np.array([row["radius"] for row in scores], dtype=np.float64)
     return Side(
         str(result["estimator"]),
         ESTIMATE,

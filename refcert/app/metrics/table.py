@@ -10,7 +10,10 @@ from rich.table import Table
 
 from refcert.app.attacking.table import question_words
 from refcert.app.metrics import words
-from refcert.app.report import words as report_words
+
+
+def _radii(number: int) -> str:
+    return f"{number:,} radius" if number == 1 else f"{number:,} radii"
 
 
 def print_metrics(console: Console, result: dict[str, Any], out: Path | None) -> None:
@@ -19,13 +22,12 @@ def print_metrics(console: Console, result: dict[str, Any], out: Path | None) ->
     console.print(result["model"]["description"], soft_wrap=True)
     console.print(
         f"{question_words(result['request'])}; data {result['data']['name']}, {result['data']['unit']}; "
-        f"{report_words.plural(result['count'], 'sample')}, {result['correct']} classified correctly"
-        + (f"; no question about {result['without_question']} more" if result["without_question"] else ""),
+        + words.samples(result),
         soft_wrap=True,
     )
     for side in result["estimators"]:
         console.print(
-            f"{side['name']}: {side['what']} ({side['is']}); {side['found']} radii, {side['seconds']:.2f} s"
+            f"{side['name']}: {side['what']} ({side['is']}); {_radii(side['found'])}, {side['seconds']:.2f} s"
             + "".join(f"; {number} {status}" for status, number in side.get("ended", {}).items()),
             soft_wrap=True,
         )
@@ -49,11 +51,11 @@ def print_metrics(console: Console, result: dict[str, Any], out: Path | None) ->
         single.add_row(
             words.name_of(row),
             row["estimator"],
-            words.figure(row["metric"], row["value"]),
+            words.value(row),
             row["is"],
             words.confidence(row),
         )
     console.print(single)
-    console.print(words.checked(result["check"]), soft_wrap=True)
+    console.print(words.checked(result), soft_wrap=True)
     if out is not None:
         console.print(f"Saved: {out}", soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any, Final
 
-from refcert.app.metrics.estimates import ACCURACY, FREQUENCY, MEAN, MEDIAN, SEVERITY
+from refcert.app.metrics.estimates import ACCURACY, FREQUENCY, LOWER, MEAN, MEDIAN, SEVERITY, UPPER
 from refcert.app.report import words as report_words
 
 NAMES: Final = {
@@ -54,6 +54,11 @@ def _rounded(value: float, up: bool | None) -> str:
     return f"{Context(prec=_DIGITS, rounding=rounding).plus(near).normalize():f}"
 
 
+def value(row: Mapping[str, Any]) -> str:
+    """The figure of one estimator; a bound is rounded to its own side."""
+    return figure(row["metric"], row["value"], up={LOWER: False, UPPER: True}.get(row["is"]))
+
+
 def interval(row: Mapping[str, Any]) -> str:
     """'[12 %, 40 %]'; an end that is missing is a dash, infinity where there is no upper end."""
     if row["low"] is None and row["high"] is None:
@@ -69,12 +74,29 @@ def sources(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["low_from"], row["high_from"]
 
 
-def checked(check: Mapping[str, Any]) -> str:
+def samples(result: Mapping[str, Any]) -> str:
+    """'7 samples, 6 classified correctly', and how many there is no question about."""
+    right = result["correct"]
+    said = f"{report_words.plural(result['count'], 'sample')}, "
+    said += f"{right:,} classified correctly" if result["request"]["spec"] is None else f"rows hold at {right:,}"
+    return said + (f"; no question about {result['without_question']:,} more" if result["without_question"] else "")
+
+
+def attacked(result: Mapping[str, Any]) -> bool:
+    """Whether any attack was carried out; else no upper end rests on anything."""
+    return any(side["is"] == UPPER for side in result["estimators"])
+
+
+def checked(result: Mapping[str, Any]) -> str:
     """The comparison of certified radii with attacks, in one line."""
-    if not check["compared"]:
-        return "No certified radius could be held against an attack: none was carried out"
-    pairs = f"{check['compared']:,} certified {'radius' if check['compared'] == 1 else 'radii'}"
-    said = f"{pairs} held against attacks: none reaches one"
+    if not attacked(result):
+        return "NO ATTACK WAS CARRIED OUT: no certified radius is held against one, and upper ends rest on nothing"
+    check = result["check"]
+    said = f"{report_words.plural(check['compared'], 'comparison')} of a certified radius with an attack's find"
+    said += ": none reaches one" if check["compared"] else ""
+    if check["nothing_found"]:
+        number = check["nothing_found"]
+        said += f"; {number:,} {'search' if number == 1 else 'searches'} of the attacks found nothing"
     withdrawn = len(check["withdrawn"])
     return said + (f"; {report_words.plural(withdrawn, 'find')} of rounding taken back" if withdrawn else "")
 
