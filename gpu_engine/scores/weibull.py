@@ -74,12 +74,12 @@ def fit_end(maxima: np.ndarray, also_seen: float = 0.0) -> Fit:
         )
     top, spread = float(data.max()), float(np.ptp(data))
     largest = max(top, also_seen)
+    if len(data) < FEWEST:  # equal ones included: a few show no end either
+        return Fit(NO_FIT, largest, largest, reason=f"{len(data)} maxima, fewer than {FEWEST}")
     if spread <= _ROUNDING * largest:
         if largest <= top * (1 + _ROUNDING):
             return Fit(CONSTANT, largest, largest)
         return Fit(NO_FIT, largest, largest, reason="all maxima are equal, and a larger value was seen apart")
-    if len(data) < FEWEST:
-        return Fit(NO_FIT, largest, largest, reason=f"{len(data)} maxima, fewer than {FEWEST}")
     found = _likeliest((top - data) / spread)
     if found is None:
         return Fit(NO_FIT, largest, largest, reason="the fit does not converge")

@@ -46,8 +46,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog=(
         "Exit codes: 0 done, all proved; 1 a plane is REFUTED, a certificate INVALID, a lemma failed, or something is "
-        "worse than its baseline; 2 bad input; 3 a plane is UNDECIDED or was not audited, or a certificate is HOLEY; "
-        "4 output could not be written; 5 numbers overflow; 70 a fault of refcert itself; 130 interrupted."
+        "worse than its baseline; 2 bad input; 3 a plane is UNDECIDED or was not audited, a certificate is HOLEY, or "
+        "no attack that was asked for could be carried out; 4 output could not be written; 5 numbers overflow; "
+        "70 a fault of refcert itself; 130 interrupted."
     ),
 )
 

@@ -336,7 +336,7 @@ def leaves(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def open_run(path: Path) -> RunFolder:
     """An existing run folder. Raises InputError if it is none."""
     if not (path / "request.json").is_file():
-        raise InputError(f"{path} is not a run folder (no request.json in it); give the --out of a certify run")
+        raise InputError(f"{path} is not a run folder (no request.json in it); give the --out of a run")
     run = RunFolder(path)
     if run.request.get("format") != FORMAT:
         raise InputError(f"{path} has run format {run.request.get('format')!r}, this version reads format {FORMAT}")

@@ -61,7 +61,13 @@ ToleranceGap = Annotated[
     float | None,
     typer.Option(parser=as_number, metavar="T", help="A layer whose mean gap moves further is named; relative."),
 ]
-Audit = Annotated[bool, typer.Option("--audit", help="Prove every bounding plane; a new UNDECIDED fails.")]
+Audit = Annotated[
+    bool,
+    typer.Option(
+        "--audit",
+        help="Prove every bounding plane; a new UNDECIDED fails. Always done where the baseline holds an audit.",
+    ),
+]
 OtherModel = Annotated[
     str | None, typer.Option(metavar="FILE", help="Another model than the baseline names, as for `refcert certify`.")
 ]

@@ -77,6 +77,12 @@ def test_too_few_maxima():
     assert str(FEWEST) in fit.reason
 
 
+@pytest.mark.parametrize("count", [1, FEWEST - 1])
+def test_too_few_equal_maxima_are_not_constant(count):
+    """One maximum alone was taken for the end of the distribution."""
+    assert fit_end(np.full(count, 3.0)).status == NO_FIT
+
+
 def test_value_seen_apart():
     """The end is not below it: with a fit that ends below, and with equal maxima, it takes the end's place."""
     data = drawn(3.0, 100, seed=0)
