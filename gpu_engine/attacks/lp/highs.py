@@ -39,6 +39,10 @@ _STATUS: Final = {
 }
 
 
+# HiGHS was seen to circle on a program for half an hour. Far more than programs need; then `solver failed`.
+MOST_ITERATIONS: Final = 200_000
+
+
 @dataclass(frozen=True)
 class Deadline:
     """A moment on a clock; None is never. What is under way is stopped there."""
@@ -66,6 +70,7 @@ def new_model() -> Any:
         ("threads", 1),
         ("primal_feasibility_tolerance", ACCURACY),
         ("dual_feasibility_tolerance", ACCURACY),
+        ("simplex_iteration_limit", MOST_ITERATIONS),
     ):
         model.setOptionValue(option, value)
     return model
