@@ -19,7 +19,7 @@ from gpu_engine.propagation.schedule import Bounds
 from gpu_engine.propagation.usage import only_inputs
 from gpu_engine.steps import PRODUCTS, Affine, Input, Tape, sources_of
 
-MAX_SETS: Final = 8
+MAX_SETS: Final = 1024
 MAX_UNITS: Final = 2**24
 
 PLANES: Final = "planes"
@@ -60,16 +60,17 @@ def variables_of(tape: Tape, time: int) -> list[int]:
     return numbers
 
 
-def steps_of(tape: Tape, time: int, bounds: Bounds, sets: Sequence[int]) -> list[StepBatch]:
-    """All steps but the last one, `margin`. sets: the positions of the relaxations, each a set of planes.
+def steps_of(tape: Tape, time: int, bounds: Bounds) -> list[StepBatch]:
+    """All steps but the last one, `margin`.
 
     Raises CertificateError where the format's limits are exceeded.
     """
     units = sum(step.size for step in tape.steps)
-    if len(sets) > MAX_SETS or units > MAX_UNITS:
+    sets = 1 + max(0, *bounds.row_sets, *(which for used in bounds.sets.values() for which in used))
+    if sets > MAX_SETS or units > MAX_UNITS:
         raise CertificateError(
-            f"{len(sets)} relaxations over a program of {units} units; a certificate may have {MAX_SETS} sets of "
-            f"planes and {MAX_UNITS} units. Use fewer relaxations or frames"
+            f"{sets} sets of planes over a program of {units} units; a certificate may have {MAX_SETS} sets and "
+            f"{MAX_UNITS} units. Use fewer relaxations or frames, or do not optimize"
         )
     variables, needed, planes = variables_of(tape, time), _needed(tape), _planes_by_step(bounds.products)
     found: list[StepBatch] = []
@@ -83,7 +84,7 @@ def steps_of(tape: Tape, time: int, bounds: Bounds, sets: Sequence[int]) -> list
         box = bounds.boxes.get(number)
         if box is not None:
             plain = isinstance(step, Affine) and only_inputs(step, tape.steps)
-            rule = {"rule": BOX_INTERVAL} if plain else {"rule": BOX_INTERSECTION, "sets": list(sets)}
+            rule = {"rule": BOX_INTERVAL} if plain else {"rule": BOX_INTERSECTION, "sets": list(bounds.sets[number])}
             found.append(StepBatch({**rule, "of": of}, _stacked([box.lower, box.upper])))
     return found
 

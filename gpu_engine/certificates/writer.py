@@ -91,7 +91,7 @@ class Certificates:
             "network": network.body,
             "inputs": inputs.body,
             "specification": asked.section.body,
-            "steps": [*steps, {"rule": asked.rule, "sets": self._sets}],
+            "steps": [*steps, {"rule": asked.rule, "sets": list(self.batch.bounds.row_sets)}],
             "margin": number(margin),
             "claim": claim_digest(self.network.digest, inputs, asked.section, number(margin)),
             "about": {"relaxation": options.relaxation, "dtype": options.dtype, **_readable(about or {})},
@@ -111,13 +111,9 @@ class Certificates:
         return input_section(batch.inputs, sample), asked
 
     @cached_property
-    def _sets(self) -> list[int]:
-        return list(range(len(self.batch.options.relaxations)))
-
-    @cached_property
     def _steps(self) -> list[StepBatch]:
         time = self.batch.inputs.time
-        steps = steps_of(unroll(self.batch.model, time), time, self.batch.bounds, self._sets)
+        steps = steps_of(unroll(self.batch.model, time), time, self.batch.bounds)
         if len(steps) >= MAX_STEPS:
             raise CertificateError(
                 f"there are {len(steps)} steps and a last one; a certificate may have {MAX_STEPS}. Use fewer frames"

@@ -16,7 +16,7 @@ Method card
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -27,7 +27,7 @@ from gpu_engine.propagation.concretize import PreparedInput
 from gpu_engine.propagation.relaxed import RelaxedStep, choose
 from gpu_engine.propagation.weights import Ranges, Weights
 from gpu_engine.rounding import tiny
-from gpu_engine.steps import Affine, Input, Step, Term, View
+from gpu_engine.steps import Affine, Input, Nonlinear, Step, Term, View, sources_of
 
 # Samples are substituted in blocks whose coefficients take about this much memory: on a CPU so little that they stay
 # in its caches (a quarter faster, measured), elsewhere enough to fill the device. Results do not depend on it.
@@ -107,14 +107,14 @@ def _merged(ranges: Sequence[tuple[int, int]]) -> Ranges:
 class Backward:
     """The network as far as it is relaxed: what each step turns a coefficient into.
 
-    relaxed: nonlinear steps by number, one dictionary per relaxation that is followed. charge: for affine steps that
+    relaxed: nonlinear steps by number, one dictionary per set of planes. charge: for affine steps that
     enter other sums, the rounding of their substitution per unit and size of a coefficient, (batch, units, 1).
     """
 
     steps: Sequence[Step]
     weights: Weights
     inputs: PreparedInput
-    relaxed: tuple[dict[int, RelaxedStep], ...]
+    relaxed: list[dict[int, RelaxedStep]]
     block_bytes: int
     charge: dict[int, Tensor] = field(default_factory=dict)
     magnitude: float = 1.0
@@ -129,8 +129,24 @@ class Backward:
             self._operations.append(total)
             self._widest = max(self._widest, step.size)
 
-    def lower_bounds(self, forms: Forms, last: int, which: int = 0) -> Tensor:
-        """Lower bounds (batch, spec) of the forms by relaxation `which`; they hold no step later than `last`."""
+    def reached(self, forms: Forms, last: int) -> list[int]:
+        """The nonlinear steps that forms over steps up to `last` are substituted through, the latest first."""
+        open_ = set(forms.pieces)
+        found = []
+        for number in range(last, -1, -1):
+            if number in open_:
+                step = self.steps[number]
+                open_ |= {view.step for view in sources_of(step)}
+                if isinstance(step, Nonlinear):
+                    found.append(number)
+        return found
+
+    def lower_bounds(self, forms: Forms, last: int, which: int | Mapping[int, RelaxedStep] = 0) -> Tensor:
+        """Lower bounds (batch, spec) of the forms, which hold no step later than `last`.
+
+        which: a set of planes by its number, or the relaxed steps themselves.
+        """
+        relaxed = self.relaxed[which] if isinstance(which, int) else which
         batch, rows = forms.constant.shape[0], forms.rows()
         row_size = self._widest * self.inputs.center.element_size()
         rows_at_once = min(rows, max(1, self.block_bytes // row_size))
@@ -139,7 +155,7 @@ class Backward:
         for start in range(0, batch, size):
             samples = slice(start, start + size)
             parts = [
-                self._block(forms.select(samples, slice(first, first + rows_at_once)), samples, last, which)
+                self._block(forms.select(samples, slice(first, first + rows_at_once)), samples, last, relaxed)
                 for first in range(0, rows, rows_at_once)
             ]
             blocks.append(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
@@ -149,10 +165,9 @@ class Backward:
         """What all underflows of one pass can add up to: the number of operations times `tiny` times a magnitude."""
         return tiny(self.inputs.center.dtype) * self._operations[last] * (1 + self.magnitude)
 
-    def _block(self, forms: Forms, samples: slice, last: int, which: int) -> Tensor:
+    def _block(self, forms: Forms, samples: slice, last: int, relaxed: Mapping[int, RelaxedStep]) -> Tensor:
         inputs = self.inputs.part(samples)
         frames: dict[int, Tensor] = {}
-        relaxed = self.relaxed[which]
         for number in range(last, -1, -1):
             pieces = forms.pieces.pop(number, None)
             if pieces is None:

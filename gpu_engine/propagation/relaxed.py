@@ -135,6 +135,7 @@ def _both(lower: Tensor, upper: Tensor, samples: slice) -> tuple[Tensor, Tensor]
     return one, one if upper is lower else upper[samples]
 
 
+@torch.no_grad()
 def _pad(plane: Plane, charge: Charge) -> Tensor:
     terms = plane.slope_v.abs() * charge.gate_v + plane.slope_z.abs() * charge.gate_z
     slopes = 1 + plane.slope_v.abs() + plane.slope_z.abs()

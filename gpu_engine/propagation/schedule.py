@@ -12,7 +12,7 @@ Method card
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -27,12 +27,11 @@ from gpu_engine.propagation.backward import Backward, Forms, default_block_bytes
 from gpu_engine.propagation.concretize import prepare
 from gpu_engine.propagation.constants import AffineConstants
 from gpu_engine.propagation.precision import full_precision_products
-from gpu_engine.propagation.relaxed import Argument, relax
+from gpu_engine.propagation.relaxed import Argument, RelaxedStep
+from gpu_engine.propagation.sites import Part, Site, Trainer
 from gpu_engine.propagation.usage import only_inputs, usage_of
 from gpu_engine.propagation.weights import Ranges, Weights
-from gpu_engine.relaxations.curves import CURVES
-from gpu_engine.relaxations.products import PRODUCTS
-from gpu_engine.relaxations.registry import Relaxation
+from gpu_engine.relaxations.planner import Planner
 from gpu_engine.rounding import gamma, tiny
 from gpu_engine.spec import Specification
 from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, Term, View
@@ -44,27 +43,33 @@ class Bounds:
 
     products: every relaxed nonlinearity, in the order of the tape. boxes: of every step that nonlinearities read, by
     its number on the tape, (batch, units). Both are empty where nobody asked for them.
+    sets: the sets of planes behind each of these boxes; row_sets: behind `lower`. A relaxation's set has its position
+    in their list, own sets follow.
     """
 
     lower: Tensor
     products: tuple[BoundedProduct, ...]
     boxes: Mapping[int, Box] = field(default_factory=dict)
+    sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    row_sets: tuple[int, ...] = (0,)
 
 
 def bound(
     model: RecurrentClassifier,
     inputs: InputSet,
     specification: Specification,
-    relaxations: Relaxation | Sequence[Relaxation],
+    relaxations: Planner | Sequence[Planner],
     *,
     dtype: torch.dtype,
     block_bytes: int | None = None,
     keep_products: bool = True,
+    trainer: Trainer | None = None,
 ) -> Bounds:
     """Lower bounds of C F(x) + d over the input set, on the device of `inputs.center`.
 
     block_bytes: memory for the coefficients of one block of back-substitution; results do not depend on it.
     keep_products: False where nobody looks at the planes and boxes, which saves memory.
+    trainer: gives every bounded step, and the rows, a set of planes of its own beside those of the relaxations.
     """
     if inputs.center.shape[2] != model.input_size:
         raise SpecificationError(
@@ -75,9 +80,9 @@ def bound(
         raise SpecificationError(
             f"specification rows have shape {tuple(specification.C.shape)}, they need ({len(inputs)}, spec, {outputs})"
         )
-    several = (relaxations,) if isinstance(relaxations, Relaxation) else tuple(relaxations)
+    several = tuple(relaxations) if isinstance(relaxations, Sequence) else (relaxations,)
     with torch.no_grad(), full_precision_products(inputs.center.device):
-        return _Run(model, inputs, several, dtype, block_bytes, keep_products).run(specification)
+        return _Run(model, inputs, several, dtype, block_bytes, keep_products, trainer).run(specification)
 
 
 @dataclass
@@ -94,10 +99,11 @@ class _Run:
         self,
         model: RecurrentClassifier,
         inputs: InputSet,
-        relaxations: tuple[Relaxation, ...],
+        relaxations: tuple[Planner, ...],
         dtype: torch.dtype,
         block_bytes: int | None,
         keep_products: bool,
+        trainer: Trainer | None,
     ) -> None:
         self.inputs = prepare(inputs, dtype)
         self.keep_products = keep_products
@@ -111,7 +117,7 @@ class _Run:
             self.tape.steps,
             self.weights,
             self.inputs,
-            tuple({} for _ in relaxations),
+            [{} for _ in relaxations],
             block_bytes or default_block_bytes(self.device),
         )
         self.gamma, self.lost = self._rounding()
@@ -121,6 +127,9 @@ class _Run:
             self.tape.steps, self.weights, self.inputs, self.state.constant, self.state.size, self.state.box
         )
         self.products: list[BoundedProduct] = []
+        self.trainer = trainer
+        self.sites: dict[int, Site] = {}
+        self.sets: dict[int, tuple[int, ...]] = {}
 
     def _rounding(self) -> tuple[float, float]:
         """(relative rounding of every sum, what underflow can lose in one of them)."""
@@ -143,7 +152,13 @@ class _Run:
         lower = self._specification(specification)
         _require_finite("the bound of the specification", lower)
         kept = self.usage.arguments if self.keep_products else ()
-        return Bounds(lower, tuple(self.products), {number: self.state.box[number] for number in kept})
+        return Bounds(
+            lower,
+            tuple(self.products),
+            {number: self.state.box[number] for number in kept},
+            {number: self.sets.get(number, ()) for number in kept},
+            self.sets[len(self.tape.steps)],
+        )
 
     # the three kinds of steps
 
@@ -181,17 +196,41 @@ class _Run:
         name = _name(step)
         out = plain.magnitude()
         self.net.magnitude = max(self.net.magnitude, float(out.max()))
-        for which, (relaxed, relaxation) in enumerate(zip(self.net.relaxed, self.relaxations, strict=True)):
-            pairs = []
-            for position, part in enumerate(step.parts):
-                pair = self._planes(relaxation, part, step, Origin(number, position, which))
-                z = None if part.z is None else self._argument(part.z)
-                pairs.append((pair, self._argument(part.v), z, part.negate))
-            relaxed[number] = relax(pairs, out, self.gamma, self.lost)
+        site = Site(tuple(self._part(part) for part in step.parts), out, self.gamma, self.lost)
+        for which, relaxation in enumerate(self.relaxations):
+            planes = [
+                relaxation.planes(Origin(number, k, which), part.kind, part.v, part.z)
+                for k, part in enumerate(site.parts)
+            ]
+            self._use(number, site, planes, which)
+            if which == 0:
+                site = replace(site, start=tuple(planes))
+        self.sites[number] = site
         used = self.usage.arguments.get(number)
         if used is not None:
             plain = self._tightened(name, plain, used, self._state_forms(number, step, used))
         self.state.box[number] = self._checked(name, plain)
+
+    def _use(self, number: int, site: Site, planes: Sequence[PlanePair], which: int) -> None:
+        """Let a set of planes have these for a nonlinear step."""
+        step = self.tape.steps[number]
+        assert isinstance(step, Nonlinear)
+        for position, (part, of, pair) in enumerate(zip(step.parts, site.parts, planes, strict=True)):
+            for plane in (pair.lower, pair.upper):
+                for values in (plane.slope_v, plane.slope_z, plane.offset):
+                    _require_finite(f"a plane of the {part.name} of {_name(step)}", values)
+            if self.keep_products:
+                place, name = step.place, part.name + step.place.suffix
+                zero = torch.zeros_like(of.v.lower)
+                z = Box(zero, zero) if of.z is None else of.z
+                origin = Origin(number, position, which)
+                self.products.append(BoundedProduct(of.kind, name, place.layer, place.t, of.v, z, pair, origin))
+        self.net.relaxed[which][number] = site.relaxed(planes)
+
+    def _part(self, part: Nonlinearity) -> Part:
+        z = None if part.z is None else self._box(part.z)
+        read = None if part.z is None else self._argument(part.z)
+        return Part(part.kind, self._box(part.v, part.negate), z, self._argument(part.v), read, part.negate)
 
     def _argument(self, view: View) -> Argument:
         units = slice(view.start, view.stop)
@@ -209,23 +248,6 @@ class _Run:
     def _image(self, part: Nonlinearity) -> Box:
         z = None if part.z is None else self._box(part.z)
         return interval.image(part.kind, self._box(part.v, part.negate), z)
-
-    def _planes(self, relaxation: Relaxation, part: Nonlinearity, step: Nonlinear, origin: Origin) -> PlanePair:
-        v = self._box(part.v, part.negate)
-        if part.z is not None:
-            z = self._box(part.z)
-            pair = relaxation.product(PRODUCTS[part.kind], v, z)
-        else:
-            zero = torch.zeros_like(v.lower)
-            z = Box(zero, zero)
-            pair = relaxation.curve(CURVES[part.kind], v)
-        for plane in (pair.lower, pair.upper):
-            for values in (plane.slope_v, plane.slope_z, plane.offset):
-                _require_finite(f"a plane of the {part.name} of {_name(step)}", values)
-        if self.keep_products:
-            place, name = step.place, part.name + step.place.suffix
-            self.products.append(BoundedProduct(part.kind, name, place.layer, place.t, v, z, pair, origin))
-        return pair
 
     # boxes
 
@@ -279,11 +301,10 @@ class _Run:
         fixed, pad = _pick(constant, used), _pick(slack, used)
         bottom, top = (fixed + _pick(low, used), fixed + _pick(high, used)) if shared else (fixed, fixed)
         count = fixed.shape[1]
-        for which in range(len(self.relaxations)):
-            start = Forms(torch.zeros_like(fixed[:, :1]))
-            for view, rows in forms.items():
-                start.add(view, rows)
-            both = self.net.lower_bounds(start, number - 1, which)
+        start = Forms(torch.zeros_like(fixed[:, :1]))
+        for view, rows in forms.items():
+            start.add(view, rows)
+        for both in self._by_every_set(number, start, number - 1):
             yield Box(bottom + both[:, :count] - pad, top - both[:, count:] + pad)
 
     def _state_forms(self, number: int, step: Nonlinear, used: Ranges) -> Iterator[Box]:
@@ -291,11 +312,32 @@ class _Run:
         eye = torch.eye(step.size, dtype=self.dtype, device=self.device)
         rows = torch.cat([eye[start:stop] for start, stop in used]) if used != ((0, step.size),) else eye
         count = rows.shape[0]
-        for which in range(len(self.relaxations)):
-            start = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=self.device))
-            start.add(View(number, 0, step.size), torch.cat((rows, -rows))[None])
-            both = self.net.lower_bounds(start, number, which)
+        start = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=self.device))
+        start.add(View(number, 0, step.size), torch.cat((rows, -rows))[None])
+        for both in self._by_every_set(number, start, number):
             yield Box(both[:, :count], -both[:, count:])
+
+    def _by_every_set(self, number: int, forms: Forms, last: int) -> Iterator[Tensor]:
+        """Lower bounds (batch, rows) of the forms, which bound the step `number` or, one behind the last, are the rows:
+        by every relaxation, and by a set of planes of its own where there is a trainer."""
+        found = [self.net.lower_bounds(forms, last, which) for which in range(len(self.relaxations))]
+        self.sets[number] = tuple(range(len(found)))
+        if self.trainer is not None:
+            sites = {k: self.sites[k] for k in self.net.reached(forms, last)}
+            if sites:
+                known = torch.stack(found).amax(0)
+
+                def lower(relaxed: Mapping[int, RelaxedStep]) -> Tensor:
+                    return self.net.lower_bounds(forms, last, relaxed)
+
+                planes = self.trainer.train(sites, lower, known, rows=number == len(self.tape.steps))
+                which = len(self.net.relaxed)
+                self.net.relaxed.append({})
+                for k, pairs in planes.items():
+                    self._use(k, sites[k], pairs, which)
+                self.sets[number] += (which,)
+                found.append(self.net.lower_bounds(forms, last, which))
+        yield from found
 
     def _rows_of(self, step: Affine, term: Term, used: Ranges) -> Tensor:
         """The rows of the used units on the source of a term, (units, source size)."""
@@ -353,15 +395,11 @@ class _Run:
             constant = constant + (part @ fixed)[..., 0]
             columns.append((view, part))
             first += view.size
-        best: Tensor | None = None
-        for which in range(len(self.relaxations)):
-            forms = Forms(constant)
-            for view, part in columns:
-                forms.add(view, part)
-            lower = self.net.lower_bounds(forms, len(self.tape.steps) - 1, which)
-            best = lower if best is None else torch.maximum(best, lower)
-        assert best is not None
-        return best
+        forms = Forms(constant)
+        for view, part in columns:
+            forms.add(view, part)
+        end = len(self.tape.steps)
+        return torch.stack(list(self._by_every_set(end, forms, end - 1))).amax(0)
 
 
 def _pick(values: Tensor, used: Ranges) -> Tensor:

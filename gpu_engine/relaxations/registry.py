@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gpu_engine.bounds import Box, PlanePair
+from gpu_engine.bounds import Box, Origin, PlanePair
 from gpu_engine.relaxations.constants import constants
 from gpu_engine.relaxations.curve_lines import constant_lines, least_volume_lines
-from gpu_engine.relaxations.curves import Curve
+from gpu_engine.relaxations.curves import CURVES, Curve
 from gpu_engine.relaxations.lines import lines, lines_either
 from gpu_engine.relaxations.mccormick import mccormick
 from gpu_engine.relaxations.parallel import parallel
 from gpu_engine.relaxations.planes import planes
-from gpu_engine.relaxations.products import Product
+from gpu_engine.relaxations.products import PRODUCTS, Product
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Relaxation:
     product: Callable[[Product, Box, Box], PlanePair]
     curve: Callable[[Curve, Box], PlanePair]
     summary: str
+
+    def planes(self, origin: Origin, kind: str, v: Box, z: Box | None) -> PlanePair:
+        """As `planner.Planner` asks; the same everywhere on the tape."""
+        return self.curve(CURVES[kind], v) if z is None else self.product(PRODUCTS[kind], v, z)
 
 
 RELAXATIONS: Final[Mapping[str, Relaxation]] = {

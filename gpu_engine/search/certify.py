@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from gpu_engine.attacks.question import Question
 from gpu_engine.bounds import BoundedProduct
 from gpu_engine.errors import SpecificationError
 from gpu_engine.html_table import sample_table
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
+from gpu_engine.optimize.ascent import Ascent
 from gpu_engine.propagation.memory import Budget, budget
 from gpu_engine.propagation.schedule import Bounds, bound
 from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS, Relaxation
@@ -24,6 +27,9 @@ from gpu_engine.spec import Specification
 
 # Called with the positions of the samples (batch,) and the relaxed nonlinearities behind their bounds.
 ProductSink = Callable[[Tensor, tuple[BoundedProduct, ...]], None]
+
+# Samples whose slopes are trained together: the graph of one back-substitution is kept for all of them.
+TRAINED_AT_ONCE = 16
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -33,7 +39,8 @@ class Options:
     """How to compute.
 
     relaxation: a named relaxation, or 'best' of several starts. dtype: 'float64' or 'float32'. chunk: samples per pass
-    at most. memory: bytes that a pass may use for bounds, or None; results do not depend on it.
+    at most. memory: bytes that a pass may use for bounds, or None; results do not depend on it. optimize: steps of
+    ascent for the slopes of every bound of the samples that the relaxation does not prove; 0 for none.
     """
 
     relaxation: str = DEFAULT_RELAXATION
@@ -41,6 +48,7 @@ class Options:
     device: str = "cpu"
     chunk: int = 100
     memory: int | None = None
+    optimize: int = 0
 
     def __post_init__(self) -> None:
         if self.relaxation != "best" and self.relaxation not in RELAXATIONS:
@@ -52,6 +60,8 @@ class Options:
             raise SpecificationError(f"chunk is {self.chunk}; give at least one sample per pass")
         if self.memory is not None and self.memory < 1:
             raise SpecificationError(f"memory is {self.memory} bytes; give a positive number")
+        if self.optimize < 0:
+            raise SpecificationError(f"optimize is {self.optimize}; give a number of steps, 0 for none")
         try:
             torch.zeros(1, device=self.device).item()
         except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -131,22 +141,50 @@ def certify(
             part = inputs.select(index)
             bounded = (part if time == inputs.time else part.first_frames(time)).to(device)
             asked = _cut(specification.select(index), model, inputs.time, time)
-            bounds = bound(
-                model,
-                bounded,
-                asked,
-                options.relaxations,
-                dtype=dtype,
-                block_bytes=plan.block_bytes,
-                keep_products=sink is not None or batch_sink is not None,
-            )
-            lower[index] = bounds.lower.to(device="cpu", dtype=torch.float64)
-            if sink is not None:
-                sink(index, bounds.products)
-            if batch_sink is not None:
-                batch_sink(BoundedBatch(index, model, bounded, asked, options, bounds))
-            del bounds  # or its planes would live on beside those of the next chunk
+            keep = sink is not None or batch_sink is not None
+            for some, bounds in _passes(model, bounded, asked, options, plan.block_bytes, keep):
+                samples_ = index[some]
+                lower[samples_] = bounds.lower.to(device="cpu", dtype=torch.float64)
+                if sink is not None:
+                    sink(samples_, bounds.products)
+                if batch_sink is not None:
+                    own = bounded.select(some.to(device)), asked.select(some)
+                    batch_sink(BoundedBatch(samples_, model, *own, options, bounds))
+                del bounds  # or its planes would live on beside those of the next chunk
     return Certified(lower, specification.margins(lower))
+
+
+def _passes(
+    model: RecurrentClassifier,
+    inputs: InputSet,
+    specification: Specification,
+    options: Options,
+    block_bytes: int,
+    keep: bool,
+) -> Iterator[tuple[Tensor, Bounds]]:
+    """Bounds of all samples, as positions (some,) and what was computed of these together.
+
+    The relaxations come first; what they do not prove, and what a plain forward pass does not rule out, gets slopes of
+    its own.
+    """
+    compute = partial(
+        bound, model, relaxations=options.relaxations, dtype=DTYPES[options.dtype], block_bytes=block_bytes
+    )
+    everything = torch.arange(len(inputs))
+    if options.optimize == 0:
+        yield everything, compute(inputs, specification, keep_products=keep)
+        return
+    first = compute(inputs, specification, keep_products=False)
+    open_ = (specification.margins(first.lower) <= 0).cpu()
+    open_ &= (Question(model, specification).plain_margins(inputs.center) > 0).cpu()
+    done, left = everything[~open_], everything[open_]
+    if len(done):
+        part = inputs.select(done.to(inputs.center.device)), specification.select(done)
+        yield done, compute(*part, keep_products=True) if keep else replace(first, lower=first.lower[done])
+    for start in range(0, len(left), TRAINED_AT_ONCE):
+        some = left[start : start + TRAINED_AT_ONCE]
+        part = inputs.select(some.to(inputs.center.device)), specification.select(some)
+        yield some, compute(*part, keep_products=keep, trainer=Ascent(options.optimize))
 
 
 def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[int, Tensor]]:

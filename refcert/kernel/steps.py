@@ -11,7 +11,7 @@ from refcert.kernel.errors import UnreadableError
 from refcert.kernel.program import Program
 
 MAX_STEPS: Final = 1 << 20
-MAX_SETS: Final = 8
+MAX_SETS: Final = 1024
 
 PLANES, BOX, END = range(3)
 """Stages: about one variable planes come before its box; the end is the last step of all."""

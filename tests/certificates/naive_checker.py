@@ -44,7 +44,7 @@ from tests.certificates.naive_network import (
 
 __all__ = ["Judged", "NotCovered", "Unreadable", "check", "judge"]
 
-MAX_STEPS, SETS = 2**20, 8  # sections 3, 7
+MAX_STEPS, SETS = 2**20, 1024  # sections 3, 7
 
 Bound = Fraction | float  # a number, or NOTHING
 NOTHING = -math.inf  # section 8: what a set without the planes that are needed proves

@@ -207,7 +207,7 @@ def test_slopes_that_differ_in_the_sign_of_zero_are_written_twice():
         minus = Plane(upper.slope_v, -torch.zeros_like(upper.slope_z), upper.offset)
         products.append(dataclasses.replace(product, planes=PlanePair(product.planes.lower, minus)))
     changed = dataclasses.replace(batch.bounds, products=tuple(products))
-    steps = steps_of(unroll(batch.model, 3), 3, changed, [0])
+    steps = steps_of(unroll(batch.model, 3), 3, changed)
     assert {len(step.of(0)) for step in steps if step.body["rule"] == "planes"} == {6}
 
 

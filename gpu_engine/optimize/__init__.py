@@ -1,0 +1,1 @@
+"""Slopes of bounding planes trained for the bound of the network."""

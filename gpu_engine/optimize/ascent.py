@@ -1,0 +1,102 @@
+"""A set of slopes of its own for every bound: gradient ascent of the bounds of one step, or of the rows.
+
+Method card
+    Claim      every set is sound: offsets are exact for whatever the slopes are. Boxes and rows keep what the
+               relaxation has given them, so that nothing gets worse.
+    Idea       all units of a step share a set, with the boxes before it as they are: a set is trained in the memory of
+               one back-substitution, and boxes are as narrow as they get before the next step begins. What the bounds
+               of the units add up to is the objective; of rows only those count that are not proved yet.
+    Source     Adam: Kingma and Ba (2015). Slopes as free parameters of a sound bound: Xu et al. (2021), "Fast and
+               complete" (alpha-CROWN), for lines of ReLU. Ko et al. (2019) train slopes of planes, too: for the volume
+               of each plane by itself, and with offsets that are not exact.
+    Departure  steps are in units of the gap between both planes (`slopes.unit_of`), small where a box is narrow.
+    Shapes     slopes (2, batch, units).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from gpu_engine.bounds import PlanePair
+from gpu_engine.errors import SpecificationError
+from gpu_engine.optimize.slopes import Slopes, slopes_of, unit_of
+from gpu_engine.propagation.relaxed import RelaxedStep
+from gpu_engine.propagation.sites import Site
+
+FIRST_RATE: Final = 0.2
+LAST_SHARE: Final = 0.03
+DECAYS: Final = (0.8, 0.9)
+_SMALLEST: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """steps >= 1 of Adam for every set; rate: the first step, in units of the gap. A `propagation.sites.Trainer`."""
+
+    steps: int
+    rate: float = FIRST_RATE
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise SpecificationError(f"steps is {self.steps}; give a whole number from 1 on")
+
+    def train(
+        self,
+        sites: Mapping[int, Site],
+        lower: Callable[[Mapping[int, RelaxedStep]], Tensor],
+        known: Tensor,
+        *,
+        rows: bool,
+    ) -> Mapping[int, Sequence[PlanePair]]:
+        """See `Trainer`: the best set met for every sample, by the objective."""
+        places = [
+            (k, site, part, planes)
+            for k, site in sites.items()
+            for part, planes in zip(site.parts, site.start, strict=True)
+        ]
+        start = [slopes_of(part, planes) for _, _, part, planes in places]
+        units = [leaf for _, _, part, planes in places for leaf in unit_of(part, planes).leaves()]
+        leaves = [leaf.clone() for slopes in start for leaf in slopes.leaves()]
+        best = [leaf.clone() for leaf in leaves]
+        open_ = known <= 0 if rows else torch.ones_like(known, dtype=torch.bool)
+        best_value = torch.where(open_, known, 0.0).sum(1)
+        moments = [(torch.zeros_like(leaf), torch.zeros_like(leaf)) for leaf in leaves]
+
+        def planes_of(values: Sequence[Tensor]) -> dict[int, list[PlanePair]]:
+            found: dict[int, list[PlanePair]] = {}
+            rest = iter(values)
+            for (k, _, part, _), slopes in zip(places, start, strict=True):
+                own = Slopes(next(rest), None if slopes.z is None else next(rest))
+                found.setdefault(k, []).append(own.planes(part))
+            return found
+
+        for step in range(self.steps + 1):
+            with torch.enable_grad():
+                for leaf in leaves:
+                    leaf.requires_grad_(True)
+                bounds = lower({k: sites[k].relaxed(pairs) for k, pairs in planes_of(leaves).items()})
+                value = torch.where(open_, bounds, 0.0).sum(1)
+                last = step == self.steps
+                slopes = None if last else torch.autograd.grad(value.sum(), leaves)
+            value = value.detach()
+            better = (value > best_value)[:, None]
+            best = [torch.where(better, leaf.detach(), kept) for leaf, kept in zip(leaves, best, strict=True)]
+            best_value = torch.maximum(best_value, value)
+            if slopes is None:
+                break
+            rate = self.rate * LAST_SHARE ** (step / self.steps)
+            moved = []
+            for leaf, slope, unit, (first, second) in zip(leaves, slopes, units, moments, strict=True):
+                scaled = slope * unit  # the gradient in units of the gap
+                first.mul_(DECAYS[0]).add_(scaled, alpha=1 - DECAYS[0])
+                second.mul_(DECAYS[1]).addcmul_(scaled, scaled, value=1 - DECAYS[1])
+                way = first / (1 - DECAYS[0] ** (step + 1))
+                size = (second / (1 - DECAYS[1] ** (step + 1))).sqrt()
+                moved.append(leaf.detach() + rate * unit * way / (size + _SMALLEST))
+            leaves = moved
+        return planes_of(best)
