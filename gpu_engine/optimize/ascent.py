@@ -28,7 +28,7 @@ from gpu_engine.optimize.slopes import Slopes, slopes_of, unit_of
 from gpu_engine.propagation.relaxed import RelaxedStep
 from gpu_engine.propagation.sites import Site
 
-FIRST_RATE: Final = 0.2
+FIRST_RATE: Final = 0.1
 LAST_SHARE: Final = 0.03
 DECAYS: Final = (0.8, 0.9)
 _SMALLEST: Final = 1e-12

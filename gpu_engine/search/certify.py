@@ -143,13 +143,12 @@ def certify(
             asked = _cut(specification.select(index), model, inputs.time, time)
             keep = sink is not None or batch_sink is not None
             for some, bounds in _passes(model, bounded, asked, options, plan.block_bytes, keep):
-                samples_ = index[some]
-                lower[samples_] = bounds.lower.to(device="cpu", dtype=torch.float64)
+                lower[index[some]] = bounds.lower.to(device="cpu", dtype=torch.float64)
                 if sink is not None:
-                    sink(samples_, bounds.products)
+                    sink(index[some], bounds.products)
                 if batch_sink is not None:
                     own = bounded.select(some.to(device)), asked.select(some)
-                    batch_sink(BoundedBatch(samples_, model, *own, options, bounds))
+                    batch_sink(BoundedBatch(index[some], model, *own, options, bounds))
                 del bounds  # or its planes would live on beside those of the next chunk
     return Certified(lower, specification.margins(lower))
 
@@ -165,7 +164,7 @@ def _passes(
     """Bounds of all samples, as positions (some,) and what was computed of these together.
 
     The relaxations come first; what they do not prove, and what a plain forward pass does not rule out, gets slopes of
-    its own.
+    its own. Where these end below the first pass, which narrower boxes do not rule out, its bounds stay.
     """
     compute = partial(
         bound, model, relaxations=options.relaxations, dtype=DTYPES[options.dtype], block_bytes=block_bytes
@@ -184,7 +183,9 @@ def _passes(
     for start in range(0, len(left), TRAINED_AT_ONCE):
         some = left[start : start + TRAINED_AT_ONCE]
         part = inputs.select(some.to(inputs.center.device)), specification.select(some)
-        yield some, compute(*part, keep_products=keep, trainer=Ascent(options.optimize))
+        bounds, before = compute(*part, keep_products=keep, trainer=Ascent(options.optimize)), first.lower[some]
+        worse = part[1].margins(bounds.lower) < part[1].margins(before)
+        yield some, replace(bounds, lower=torch.where(worse[:, None], before, bounds.lower))
 
 
 def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[int, Tensor]]:

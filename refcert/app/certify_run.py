@@ -66,7 +66,12 @@ def run(
     check_device(request.device, request.dtype)
     try:
         options = Options(
-            request.relaxation, request.dtype, request.device, chunk=request.batch_size, memory=request.memory
+            request.relaxation,
+            request.dtype,
+            request.device,
+            chunk=request.batch_size,
+            memory=request.memory,
+            optimize=request.optimize,
         )
         model = open_model(request.model, request.structure, request.readout)
         data, samples = open_samples(request, model)

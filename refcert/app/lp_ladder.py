@@ -130,6 +130,11 @@ def ladder_of_run(
         raise InputError(f"--seed is {seed}; give 0 or more")
     run = runs.open_run(path)
     request = Request.from_json(run.request["request"])
+    if request.optimize:
+        raise InputError(
+            f"{path} was made with --optimize {request.optimize}: every bound has planes of its own there, and the "
+            "programs have one set for all; give a run without it"
+        )
     try:
         model, data = _reopened(run, request)
         questions = [_question(run, request, model, data, index) for index in samples]

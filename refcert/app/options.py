@@ -30,6 +30,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "spec": None,
     "criterion": "margins",
     "memory": None,
+    "optimize": 0,
 }
 """What a request means that says nothing of these; requests of the first version do not."""
 

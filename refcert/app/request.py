@@ -27,6 +27,7 @@ class Request:
     radius and radius_db (decibel relative to each sample's peak): where both are None, balls ask for a search; sets
     that the data holds have no radius. frames: 'all', 'each', or frame numbers such as '0,3'. target: 'untargeted',
     'all' or a class number. spec: the file of the user's own rows. memory: bytes, None for no limit.
+    optimize: steps of ascent for the slopes of every bound, 0 for none.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Request:
     spec: str | None = None
     criterion: str = "margins"
     memory: int | None = None
+    optimize: int = 0
 
     def __post_init__(self) -> None:
         try:
@@ -75,6 +77,8 @@ class Request:
             raise InputError(f"batch size is {self.batch_size}; give at least one sample")
         if self.memory is not None and self.memory < 1:
             raise InputError(f"memory is {self.memory} bytes; give a size such as 500MB or 2GB")
+        if self.optimize < 0:
+            raise InputError(f"--optimize is {self.optimize}; give a number of steps, 0 for none")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance is {self.tolerance}; give a number between 0 and 1, say 0.001")
         if self.readout is not None and self.readout not in READOUTS:

@@ -17,6 +17,7 @@ from refcert.app.commands.options import (
     Json,
     Memory,
     Norm,
+    Optimize,
     Radius,
     Relaxation,
     Resume,
@@ -110,6 +111,7 @@ def certify(
         ),
     ] = "margins",
     relaxation: Relaxation = None,
+    optimize: Optimize = 0,
     dtype: Dtype = "float64",
     device: Device = "cpu",
     batch_size: Annotated[
@@ -167,6 +169,7 @@ def certify(
         spec=spec,
         criterion=criterion,
         memory=memory,
+        optimize=optimize,
     )
     summary = run(
         request,

@@ -69,6 +69,15 @@ BatchSize = Annotated[int, typer.Option(parser=as_whole, metavar="N", help="Samp
 FreeBatchSize = Annotated[
     int, typer.Option(parser=as_whole, metavar="N", help="Samples per pass; results do not depend on it.")
 ]
+Optimize = Annotated[
+    int,
+    typer.Option(
+        parser=as_whole,
+        metavar="STEPS",
+        help="Train the slopes of every bound of the samples that are not proved, by so many steps; 0: none. 20 to 40 "
+        "are worth their time.",
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option(

@@ -268,7 +268,18 @@ def command_line(request: Mapping[str, Any], *, audit: bool, keep_planes: bool, 
     if request["clip"] is not None:
         words += ["--clip", *(repr(value) for value in request["clip"])]
         words += ["--clip-bound", str(request["clip_bound"])]
-    for name in ("target", "top_k", "spec", "criterion", "relaxation", "dtype", "device", "batch_size", "memory"):
+    for name in (
+        "target",
+        "top_k",
+        "spec",
+        "criterion",
+        "relaxation",
+        "optimize",
+        "dtype",
+        "device",
+        "batch_size",
+        "memory",
+    ):
         words += _option(request, name)
     for name in ("tolerance", "seed"):
         words += _option(request, name)

@@ -154,10 +154,11 @@ _CACHES: Final = (
         _SCHEDULE,
         (
             (
-                "            pair = relaxation.product(PRODUCTS[part.kind], v, z)\n",
-                "            pair = relaxation.product(PRODUCTS[part.kind], v, z)\n"
-                "            key = relaxation.name, part.kind, part.name, tuple(v.lower.shape)\n"
-                '            pair = self.__dict__.setdefault("seen", {}).setdefault(key, pair)\n',
+                "            self._use(number, site, planes, which)\n",
+                '            seen = self.__dict__.setdefault("seen", {})\n'
+                "            keys = [(which, one.kind, one.name, one.v.size) for one in step.parts]\n"
+                "            planes = [seen.setdefault(key, pair) for key, pair in zip(keys, planes, strict=True)]\n"
+                "            self._use(number, site, planes, which)\n",
             ),
         ),
     ),
@@ -180,7 +181,12 @@ _CACHES: Final = (
         "propagation",
         "sound but loose: the last of several relaxations wins",
         _SCHEDULE,
-        (("best = lower if best is None else torch.maximum(best, lower)", "best = lower"),),
+        (
+            (
+                "list(self._by_every_set(end, forms, end - 1))).amax(0)",
+                "list(self._by_every_set(end, forms, end - 1)))[-1]",
+            ),
+        ),
     ),
     Mutation(
         "batch-mix-up-of-input-sets",

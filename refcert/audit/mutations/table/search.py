@@ -51,7 +51,7 @@ FAULTS: Final = (
         "search",
         "batch mix-up: every chunk is written to the first places",
         _CERTIFY,
-        (("lower[index] = bounds.lower.to", "lower[: len(index)] = bounds.lower.to"),),
+        (("lower[index[some]] = bounds.lower.to", "lower[: len(some)] = bounds.lower.to"),),
     ),
     Mutation(
         "last-chunk-dropped",
