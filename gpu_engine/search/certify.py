@@ -174,8 +174,8 @@ def _passes(
         yield everything, compute(inputs, specification, keep_products=keep)
         return
     first = compute(inputs, specification, keep_products=False)
-    open_ = (specification.margins(first.lower) <= 0).cpu()
-    open_ &= (Question(model, specification).plain_margins(inputs.center) > 0).cpu()
+    open_ = _margins(specification, first.lower) <= 0
+    open_ &= Question(model, specification).plain_margins(inputs.center.cpu()) > 0
     done, left = everything[~open_], everything[open_]
     if len(done):
         part = inputs.select(done.to(inputs.center.device)), specification.select(done)
@@ -184,8 +184,13 @@ def _passes(
         some = left[start : start + TRAINED_AT_ONCE]
         part = inputs.select(some.to(inputs.center.device)), specification.select(some)
         bounds, before = compute(*part, keep_products=keep, trainer=Ascent(options.optimize)), first.lower[some]
-        worse = part[1].margins(bounds.lower) < part[1].margins(before)
-        yield some, replace(bounds, lower=torch.where(worse[:, None], before, bounds.lower))
+        worse = _margins(part[1], bounds.lower) < _margins(part[1], before)
+        yield some, replace(bounds, lower=torch.where(worse[:, None].to(before.device), before, bounds.lower))
+
+
+def _margins(specification: Specification, lower: Tensor) -> Tensor:
+    """On the CPU, where the questions are."""
+    return specification.margins(lower.to(device="cpu", dtype=torch.float64))
 
 
 def _by_length(batch: int, time: int, lengths: Tensor | None) -> Iterator[tuple[int, Tensor]]:

@@ -63,6 +63,8 @@ def certify(*options: object, model: object = "tiny.safetensors", data: object =
         (("--radius", ""), ("'' is not a number; give",)),
         ((*RADIUS, "--search"), ("--radius 0.01 and --search exclude each other; give",)),
         ((), ("neither --radius nor --search", "give")),
+        ((*RADIUS, "--optimize", "-1"), ("--optimize is -1", "give a number of steps")),
+        ((*RADIUS, "--optimize", "x"), ("'x'", "give")),
         ((*RADIUS, "--norm", "0.5"), ("0.5", "give p >= 1")),
         ((*RADIUS, "--norm", "banana"), ("'banana'", "give inf, 1, 2")),
         ((*RADIUS, "--norm", ""), ("''", "give inf")),
