@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from refcert.app.baseline import decimals
 from refcert.app.baseline.entries import Baseline, DataEntry, ModelEntry, Sample, Tolerances
+from refcert.app.baseline.question import OFF, question_of
 from refcert.app.baseline.reading import load, parse
 from refcert.app.baseline.text import text_of
 from refcert.app.errors import InputError
@@ -135,3 +136,11 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read"):
         load(tmp_path / "b.txt")
+
+
+def test_an_option_that_is_off_changes_no_question():
+    """Options come later than baselines: where they are off, older baselines stay valid."""
+    asked = {"norm": "inf", "radius": None, "model": "m", "relaxation": "parallel"}
+    assert question_of({**asked, **OFF}) == question_of(asked) == {"norm": "inf", "relaxation": "parallel"}
+    for name in OFF:
+        assert question_of({**asked, name: 3}) != question_of(asked)

@@ -82,6 +82,7 @@ class _Batch:
             *(self.request.relaxation, self.request.dtype, self.request.device),
             chunk=self.request.batch_size,
             memory=self.request.memory,
+            optimize=self.request.optimize,
         )
 
     def samples(self) -> list[Sample]:

@@ -11,9 +11,17 @@ NOT_ASKED: Final = ("model", "data", "device", "batch_size", "memory", "seed")
 """Fields of a request that say where things are and how they are computed, not what is asked."""
 
 
+OFF: Final[Mapping[str, Any]] = {"optimize": 0}
+"""Options that came after the first baselines, with their value where they are off: older baselines stay valid."""
+
+
 def question_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON of a request without NOT_ASKED and without fields that are not set."""
-    return {name: value for name, value in request.items() if name not in NOT_ASKED and value is not None}
+    """The JSON of a request without NOT_ASKED, without fields that are not set and without what is OFF."""
+    return {
+        name: value
+        for name, value in request.items()
+        if name not in NOT_ASKED and value is not None and not (name in OFF and value == OFF[name])
+    }
 
 
 def question_digest(question: Mapping[str, Any], specification: str | None) -> str:
