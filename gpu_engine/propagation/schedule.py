@@ -31,7 +31,7 @@ from gpu_engine.propagation.relaxed import Argument, RelaxedStep
 from gpu_engine.propagation.sites import Part, Site, Trainer
 from gpu_engine.propagation.usage import only_inputs, usage_of
 from gpu_engine.propagation.weights import Ranges, Weights
-from gpu_engine.relaxations.planner import Planner
+from gpu_engine.relaxations.registry import Relaxation
 from gpu_engine.rounding import gamma, tiny
 from gpu_engine.spec import Specification
 from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, Term, View
@@ -58,7 +58,7 @@ def bound(
     model: RecurrentClassifier,
     inputs: InputSet,
     specification: Specification,
-    relaxations: Planner | Sequence[Planner],
+    relaxations: Relaxation | Sequence[Relaxation],
     *,
     dtype: torch.dtype,
     block_bytes: int | None = None,
@@ -99,7 +99,7 @@ class _Run:
         self,
         model: RecurrentClassifier,
         inputs: InputSet,
-        relaxations: tuple[Planner, ...],
+        relaxations: tuple[Relaxation, ...],
         dtype: torch.dtype,
         block_bytes: int | None,
         keep_products: bool,
@@ -198,14 +198,12 @@ class _Run:
         self.net.magnitude = max(self.net.magnitude, float(out.max()))
         site = Site(tuple(self._part(part) for part in step.parts), out, self.gamma, self.lost)
         for which, relaxation in enumerate(self.relaxations):
-            planes = [
-                relaxation.planes(Origin(number, k, which), part.kind, part.v, part.z)
-                for k, part in enumerate(site.parts)
-            ]
+            planes = [relaxation.planes(part.kind, part.v, part.z) for part in site.parts]
             self._use(number, site, planes, which)
             if which == 0:
                 site = replace(site, start=tuple(planes))
-        self.sites[number] = site
+        if self.trainer is not None:
+            self.sites[number] = site
         used = self.usage.arguments.get(number)
         if used is not None:
             plain = self._tightened(name, plain, used, self._state_forms(number, step, used))
@@ -317,7 +315,7 @@ class _Run:
         for both in self._by_every_set(number, start, number):
             yield Box(both[:, :count], -both[:, count:])
 
-    def _by_every_set(self, number: int, forms: Forms, last: int) -> Iterator[Tensor]:
+    def _by_every_set(self, number: int, forms: Forms, last: int) -> list[Tensor]:
         """Lower bounds (batch, rows) of the forms, which bound the step `number` or, one behind the last, are the rows:
         by every relaxation, and by a set of planes of its own where there is a trainer."""
         found = [self.net.lower_bounds(forms, last, which) for which in range(len(self.relaxations))]
@@ -337,7 +335,7 @@ class _Run:
                     self._use(k, sites[k], pairs, which)
                 self.sets[number] += (which,)
                 found.append(self.net.lower_bounds(forms, last, which))
-        yield from found
+        return found
 
     def _rows_of(self, step: Affine, term: Term, used: Ranges) -> Tensor:
         """The rows of the used units on the source of a term, (units, source size)."""
@@ -399,7 +397,7 @@ class _Run:
         for view, part in columns:
             forms.add(view, part)
         end = len(self.tape.steps)
-        return torch.stack(list(self._by_every_set(end, forms, end - 1))).amax(0)
+        return torch.stack(self._by_every_set(end, forms, end - 1)).amax(0)
 
 
 def _pick(values: Tensor, used: Ranges) -> Tensor:

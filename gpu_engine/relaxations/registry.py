@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gpu_engine.bounds import Box, Origin, PlanePair
+from gpu_engine.bounds import Box, PlanePair
 from gpu_engine.relaxations.constants import constants
 from gpu_engine.relaxations.curve_lines import constant_lines, least_volume_lines
 from gpu_engine.relaxations.curves import CURVES, Curve
@@ -29,9 +29,12 @@ class Relaxation:
     curve: Callable[[Curve, Box], PlanePair]
     summary: str
 
-    def planes(self, origin: Origin, kind: str, v: Box, z: Box | None) -> PlanePair:
-        """As `planner.Planner` asks; the same everywhere on the tape."""
-        return self.curve(CURVES[kind], v) if z is None else self.product(PRODUCTS[kind], v, z)
+    def planes(self, kind: str, v: Box, z: Box | None) -> PlanePair:
+        """Both planes of a nonlinearity by its kind; z is not read for one of one argument."""
+        if kind in CURVES:
+            return self.curve(CURVES[kind], v)
+        assert z is not None
+        return self.product(PRODUCTS[kind], v, z)
 
 
 RELAXATIONS: Final[Mapping[str, Relaxation]] = {

@@ -1,7 +1,7 @@
-"""Is the specification proved on the input set? One pass of bounds, in chunks of samples.
+"""Is the specification proved on the input set? Bounds in chunks of samples; slopes trained for the rest.
 
-Chunks change nothing but memory and speed: samples do not interact (tested: batch = loop). Sequences of different
-lengths are bounded length by length.
+Chunks change nothing but memory and speed: samples do not interact (tested: batch = loop); an ascent of slopes carries
+the rounding of other batches on. Sequences of different lengths are bounded length by length.
 """
 
 from __future__ import annotations

@@ -17,11 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpu_engine.bounds import BoundedProduct, Box, Plane, PlanePair
+from gpu_engine.bounds import BoundedProduct, Box, Plane
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
-from gpu_engine.relaxations.curves import CURVES
-from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import BEST, RELAXATIONS, Relaxation
 from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import Specification
@@ -125,16 +123,10 @@ def _heights(name: str, place: BoundedProduct) -> tuple[Floats, Floats]:
     centre = [_double(box.lower) / 2 + _double(box.upper) / 2 for box in (place.v, place.z)]
     lows, highs = [], []
     for relaxation in relaxations_of(name):
-        pair = _planes(relaxation, place)
+        pair = relaxation.planes(place.kind, place.v, place.z)
         lows.append(_at(pair.lower, centre))
         highs.append(_at(pair.upper, centre))
     return np.maximum.reduce(lows), np.minimum.reduce(highs)
-
-
-def _planes(relaxation: Relaxation, place: BoundedProduct) -> PlanePair:
-    if place.kind in PRODUCTS:
-        return relaxation.product(PRODUCTS[place.kind], place.v, place.z)
-    return relaxation.curve(CURVES[place.kind], place.v)
 
 
 def _at(plane: Plane, centre: Sequence[Floats]) -> Floats:

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from gpu_engine import inputs
 from gpu_engine.bounds import Box, PlanePair
 from gpu_engine.model import Activation, Block, RecurrentClassifier
-from gpu_engine.relaxations.curves import CURVES
-from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import Relaxation
 from refcert.app.errors import InputError
 from refcert.reference.given_planes import COLUMNS
@@ -126,9 +124,7 @@ def planes_of(relaxation: Relaxation, columns: Mapping[str, Sequence[Any]]) -> C
 
 def _pair(relaxation: Relaxation, kind: str, v: Box, z: Box) -> PlanePair:
     with torch.no_grad():
-        if kind in PRODUCTS:
-            return relaxation.product(PRODUCTS[kind], v, z)
-        return relaxation.curve(CURVES[kind], v)
+        return relaxation.planes(kind, v, z)
 
 
 def _tensor(values: Sequence[float], here: NDArray[np.int64]) -> torch.Tensor:

@@ -183,8 +183,8 @@ _CACHES: Final = (
         _SCHEDULE,
         (
             (
-                "list(self._by_every_set(end, forms, end - 1))).amax(0)",
-                "list(self._by_every_set(end, forms, end - 1)))[-1]",
+                "torch.stack(self._by_every_set(end, forms, end - 1)).amax(0)",
+                "self._by_every_set(end, forms, end - 1)[-1]",
             ),
         ),
     ),
