@@ -33,6 +33,14 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Diagonals:
+    """Boxes of v + z and of v - z: with those of v and z they make an octagon, the domain of a product's planes."""
+
+    plus: Box
+    minus: Box
+
+
+@dataclass(frozen=True)
 class Plane:
     """slope_v * v + slope_z * z + offset, each of shape (...,).
 
@@ -46,7 +54,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class PlanePair:
-    """A lower and an upper bounding plane of one nonlinearity, both valid on one box."""
+    """A lower and an upper bounding plane of one nonlinearity, both valid on one box or octagon."""
 
     lower: Plane
     upper: Plane
@@ -69,6 +77,7 @@ class BoundedProduct:
     in z. name: the role that the cell gives it ('input', 'forget', 'output'; 'reset', 'candidate', 'update';
     'activation'; 'before.0', 'maximum', ...), with ' (backward)' behind it for that direction. A GRU's candidate,
     (1 - sigmoid(u)) tanh(n) = sigmoid(v) tanh(n), has v = -u. origin: None where the planes were made without a tape.
+    diagonals: where they are known, the planes hold on the octagon that they cut out of the box.
     """
 
     kind: str
@@ -79,3 +88,4 @@ class BoundedProduct:
     z: Box
     planes: PlanePair
     origin: Origin | None = None
+    diagonals: Diagonals | None = None

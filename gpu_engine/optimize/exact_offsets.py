@@ -17,20 +17,25 @@ from torch import Tensor
 
 from gpu_engine.bounds import Box
 from gpu_engine.relaxations.curves import CURVES
+from gpu_engine.relaxations.octagon_edges import Octagon
+from gpu_engine.relaxations.octagon_maximum import octagon_maximum
 from gpu_engine.relaxations.products import PRODUCTS
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kind: str, v: Box, z: Box, slope_v: Tensor, slope_z: Tensor) -> Tensor:
-        found = PRODUCTS[kind].upper_maximum(v, z, slope_v, slope_z)
+    def forward(ctx: Any, kind: str, domain: tuple[Box, Box] | Octagon, slope_v: Tensor, slope_z: Tensor) -> Tensor:
+        if isinstance(domain, Octagon):
+            found = octagon_maximum(PRODUCTS[kind], domain, slope_v, slope_z)
+        else:
+            found = PRODUCTS[kind].upper_maximum(*domain, slope_v, slope_z)
         ctx.save_for_backward(found.v, found.z)
         return found.value
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         v, z = ctx.saved_tensors
-        return None, None, None, -gradient * v, -gradient * z
+        return None, None, -gradient * v, -gradient * z
 
 
 class _Curve(torch.autograd.Function):
@@ -46,9 +51,9 @@ class _Curve(torch.autograd.Function):
         return None, None, None, -gradient * at
 
 
-def product_offset(kind: str, v: Box, z: Box, slope_v: Tensor, slope_z: Tensor) -> Tensor:
-    """The least sound offset of an upper plane over sigmoid(v) g(z) on the box, pushed outward."""
-    offset: Tensor = _Product.apply(kind, v, z, slope_v, slope_z)  # type: ignore[no-untyped-call]
+def product_offset(kind: str, domain: tuple[Box, Box] | Octagon, slope_v: Tensor, slope_z: Tensor) -> Tensor:
+    """The least sound offset of an upper plane over sigmoid(v) g(z) on the box or octagon, pushed outward."""
+    offset: Tensor = _Product.apply(kind, domain, slope_v, slope_z)  # type: ignore[no-untyped-call]
     return offset
 
 

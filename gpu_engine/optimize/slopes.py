@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpu_engine.bounds import Plane, PlanePair
+from gpu_engine.bounds import Box, Plane, PlanePair
 from gpu_engine.optimize.exact_offsets import curve_offset, product_offset
 from gpu_engine.propagation.sites import Part
 from gpu_engine.relaxations.curves import ABOVE, BELOW
+from gpu_engine.relaxations.octagon_edges import Octagon, both_octagons, octagon_of
 from gpu_engine.relaxations.offsets import both_sides, pair_from_sides
 
 
@@ -37,10 +38,12 @@ class Slopes:
                 Plane(high_v, zero, curve_offset(part.kind, ABOVE, part.v, high_v)),
             )
         low_z, high_z = self.z
-        v, z = both_sides(part.v, part.z)
+        domain: tuple[Box, Box] | Octagon = both_sides(part.v, part.z)
+        if part.diagonals is not None:
+            domain = both_octagons(octagon_of(part.v, part.z, part.diagonals))
         # The lower plane is minus the upper one of the mirror image: its slope in v changes sign, that in z does not.
         slope_v, slope_z = torch.stack((high_v, -low_v)), torch.stack((high_z, low_z))
-        return pair_from_sides(Plane(slope_v, slope_z, product_offset(part.kind, v, z, slope_v, slope_z)))
+        return pair_from_sides(Plane(slope_v, slope_z, product_offset(part.kind, domain, slope_v, slope_z)))
 
 
 def slopes_of(part: Part, planes: PlanePair) -> Slopes:

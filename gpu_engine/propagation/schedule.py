@@ -5,6 +5,7 @@ Method card
     Source     POPQORN (Ko et al. 2019), algorithm of section 3.4; boxes intersected with interval arithmetic.
     Order      the steps of the tape: an affine step that nonlinearities read and a state that they read are bounded by
                back-substitution; a nonlinear step gets its planes as soon as its arguments are bounded.
+    Octagons   where a relaxation asks for them, v + z and v - z of every product are bounded, too, before its planes.
     Several    with several relaxations each box is the intersection over all of them, and each row the best of them.
     Shapes     batch first everywhere; lower (batch, spec).
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from gpu_engine.bounds import BoundedProduct, Box, Origin, PlanePair
+from gpu_engine.bounds import BoundedProduct, Box, Diagonals, Origin, PlanePair
 from gpu_engine.cells.unroll import unroll
 from gpu_engine.errors import NumericalError, SoundnessFault, SpecificationError
 from gpu_engine.inputs import InputSet
@@ -44,7 +45,7 @@ class Bounds:
     products: every relaxed nonlinearity, in the order of the tape. boxes: of every step that nonlinearities read, by
     its number on the tape, (batch, units). Both are empty where nobody asked for them.
     sets: the sets of planes behind each of these boxes; row_sets: behind `lower`. A relaxation's set has its position
-    in their list, own sets follow.
+    in their list, own sets follow. diagonal_sets: those behind the diagonals of a step's products.
     """
 
     lower: Tensor
@@ -52,6 +53,7 @@ class Bounds:
     boxes: Mapping[int, Box] = field(default_factory=dict)
     sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     row_sets: tuple[int, ...] = (0,)
+    diagonal_sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def bound(
@@ -130,6 +132,7 @@ class _Run:
         self.trainer = trainer
         self.sites: dict[int, Site] = {}
         self.sets: dict[int, tuple[int, ...]] = {}
+        self.diagonal_sets: dict[int, tuple[int, ...]] = {}
 
     def _rounding(self) -> tuple[float, float]:
         """(relative rounding of every sum, what underflow can lose in one of them)."""
@@ -157,7 +160,8 @@ class _Run:
             tuple(self.products),
             {number: self.state.box[number] for number in kept},
             {number: self.sets.get(number, ()) for number in kept},
-            self.sets[len(self.tape.steps)],
+            self.row_sets,
+            self.diagonal_sets if self.keep_products else {},
         )
 
     # the three kinds of steps
@@ -196,9 +200,9 @@ class _Run:
         name = _name(step)
         out = plain.magnitude()
         self.net.magnitude = max(self.net.magnitude, float(out.max()))
-        site = Site(tuple(self._part(part) for part in step.parts), out, self.gamma, self.lost)
+        site = Site(self._parts(number, step), out, self.gamma, self.lost)
         for which, relaxation in enumerate(self.relaxations):
-            planes = [relaxation.planes(part.kind, part.v, part.z) for part in site.parts]
+            planes = [relaxation.planes(part.kind, part.v, part.z, part.diagonals) for part in site.parts]
             self._use(number, site, planes, which)
             if which == 0:
                 site = replace(site, start=tuple(planes))
@@ -222,8 +226,19 @@ class _Run:
                 zero = torch.zeros_like(of.v.lower)
                 z = Box(zero, zero) if of.z is None else of.z
                 origin = Origin(number, position, which)
-                self.products.append(BoundedProduct(of.kind, name, place.layer, place.t, of.v, z, pair, origin))
+                product = BoundedProduct(of.kind, name, place.layer, place.t, of.v, z, pair, origin, of.diagonals)
+                self.products.append(product)
         self.net.relaxed[which][number] = site.relaxed(planes)
+
+    def _parts(self, number: int, step: Nonlinear) -> tuple[Part, ...]:
+        """The parts of a step, with their diagonals where a relaxation reads them."""
+        parts = tuple(self._part(part) for part in step.parts)
+        products = [k for k, part in enumerate(parts) if part.z is not None]
+        if not products or not any(relaxation.octagon is not None for relaxation in self.relaxations):
+            return parts
+        found = self._diagonals(number, step, [parts[k] for k in products])
+        own = dict(zip(products, found, strict=True))
+        return tuple(replace(part, diagonals=own.get(k)) for k, part in enumerate(parts))
 
     def _part(self, part: Nonlinearity) -> Part:
         z = None if part.z is None else self._box(part.z)
@@ -302,7 +317,9 @@ class _Run:
         start = Forms(torch.zeros_like(fixed[:, :1]))
         for view, rows in forms.items():
             start.add(view, rows)
-        for both in self._by_every_set(number, start, number - 1):
+        found = self._by_every_set(start, number - 1, rows=False)
+        self.sets[number] = tuple(found)
+        for both in found.values():
             yield Box(bottom + both[:, :count] - pad, top - both[:, count:] + pad)
 
     def _state_forms(self, number: int, step: Nonlinear, used: Ranges) -> Iterator[Box]:
@@ -312,29 +329,75 @@ class _Run:
         count = rows.shape[0]
         start = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=self.device))
         start.add(View(number, 0, step.size), torch.cat((rows, -rows))[None])
-        for both in self._by_every_set(number, start, number):
+        found = self._by_every_set(start, number, rows=False)
+        self.sets[number] = tuple(found)
+        for both in found.values():
             yield Box(both[:, :count], -both[:, count:])
 
-    def _by_every_set(self, number: int, forms: Forms, last: int) -> list[Tensor]:
-        """Lower bounds (batch, rows) of the forms, which bound the step `number` or, one behind the last, are the rows:
-        by every relaxation, and by a set of planes of its own where there is a trainer."""
-        found = [self.net.lower_bounds(forms, last, which) for which in range(len(self.relaxations))]
-        self.sets[number] = tuple(range(len(found)))
+    def _diagonals(self, number: int, step: Nonlinear, parts: Sequence[Part]) -> list[Diagonals]:
+        """Boxes of v + z and v - z of products, all by one back-substitution."""
+        units = step.size
+        eye = torch.eye(units, dtype=self.dtype, device=self.device)
+        # Rows v + z, -(v + z), v - z, -(v - z) of every part; those of the other parts are zero.
+        start = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=self.device))
+        fixed, pads, plain = [], [], []
+        for k, part in enumerate(parts):
+            assert part.z is not None and part.z_read is not None
+            turn = -1.0 if part.negate else 1.0
+            for read, signs in ((part.v_read, (turn, -turn, turn, -turn)), (part.z_read, (1.0, -1.0, -1.0, 1.0))):
+                rows = torch.zeros(4 * units * len(parts), units, dtype=self.dtype, device=self.device)
+                rows[4 * units * k : 4 * units * (k + 1)] = torch.cat([sign * eye for sign in signs])
+                start.add(read.view, rows[None])
+            fixed.append(self._sum_of(part, turn, 1.0))
+            fixed.append(self._sum_of(part, turn, -1.0))
+            pads.append(self._pad_of(part.v_read) + self._pad_of(part.z_read))
+            plus, minus = interval.add(part.v, part.z), interval.add(part.v, Box(-part.z.upper, -part.z.lower))
+            plain += [plus, minus]
+        last = max(view.step for part in step.parts for view in (part.v, part.z) if view is not None)
+        sets = self._by_every_set(start, last, rows=False)
+        self.diagonal_sets[number] = tuple(sets)
+        name = _name(step)
+        for lower in sets.values():
+            ends = lower.reshape(self.batch, 2 * len(parts), 2, units)
+            for j, box in enumerate(plain):
+                pad = pads[j // 2]
+                own = Box(fixed[j] + ends[:, j, 0] - pad, fixed[j] - ends[:, j, 1] + pad)
+                plain[j] = self._checked(f"diagonals of the {name}", box.intersect(own))
+        return [Diagonals(*plain[j : j + 2]) for j in range(0, len(plain), 2)]
+
+    def _sum_of(self, part: Part, sign_v: float, sign_z: float) -> Tensor:
+        """What is constant in sign_v v + sign_z z, (batch, units)."""
+        assert part.z_read is not None
+        total = torch.zeros_like(part.v.lower)
+        for read, sign in ((part.v_read, sign_v), (part.z_read, sign_z)):
+            if read.constant is not None:
+                total = total + sign * read.constant
+        return total
+
+    def _pad_of(self, read: Argument) -> Tensor | float:
+        """What rounding can take from a row that begins with this argument: an affine step's own sums."""
+        if read.constant is None:
+            return self.gamma * read.size
+        return self.gamma * read.size + self.net.underflow(read.view.step)
+
+    def _by_every_set(self, forms: Forms, last: int, *, rows: bool) -> dict[int, Tensor]:
+        """Lower bounds (batch, rows) of the forms, by the number of the set of planes: by every relaxation, and by a
+        set of its own where there is a trainer. rows: whether these are the rows of the specification."""
+        found = {which: self.net.lower_bounds(forms, last, which) for which in range(len(self.relaxations))}
         if self.trainer is not None:
             sites = {k: self.sites[k] for k in self.net.reached(forms, last)}
             if sites:
-                known = torch.stack(found).amax(0)
+                known = torch.stack(tuple(found.values())).amax(0)
 
                 def lower(relaxed: Mapping[int, RelaxedStep]) -> Tensor:
                     return self.net.lower_bounds(forms, last, relaxed)
 
-                planes = self.trainer.train(sites, lower, known, rows=number == len(self.tape.steps))
+                planes = self.trainer.train(sites, lower, known, rows=rows)
                 which = len(self.net.relaxed)
                 self.net.relaxed.append({})
                 for k, pairs in planes.items():
                     self._use(k, sites[k], pairs, which)
-                self.sets[number] += (which,)
-                found.append(self.net.lower_bounds(forms, last, which))
+                found[which] = self.net.lower_bounds(forms, last, which)
         return found
 
     def _rows_of(self, step: Affine, term: Term, used: Ranges) -> Tensor:
@@ -396,8 +459,9 @@ class _Run:
         forms = Forms(constant)
         for view, part in columns:
             forms.add(view, part)
-        end = len(self.tape.steps)
-        return torch.stack(self._by_every_set(end, forms, end - 1)).amax(0)
+        found = self._by_every_set(forms, len(self.tape.steps) - 1, rows=True)
+        self.row_sets = tuple(found)
+        return torch.stack(tuple(found.values())).amax(0)
 
 
 def _pick(values: Tensor, used: Ranges) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from gpu_engine.bounds import Box, PlanePair
+from gpu_engine.bounds import Box, Diagonals, PlanePair
 from gpu_engine.propagation.relaxed import Argument, RelaxedStep, relax
 
 
@@ -16,7 +16,8 @@ from gpu_engine.propagation.relaxed import Argument, RelaxedStep, relax
 class Part:
     """One nonlinearity of a step: its kind, the boxes that its planes are over (batch, units), and what it reads.
 
-    negate: the planes are over -v, which the box has taken into account. z, z_read: None for one argument.
+    negate: the planes are over -v, which box and diagonals have taken into account. z, z_read: None for one argument.
+    diagonals: where they are known, the planes are over the octagon.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Part:
     v_read: Argument
     z_read: Argument | None
     negate: bool
+    diagonals: Diagonals | None = None
 
 
 @dataclass(frozen=True)

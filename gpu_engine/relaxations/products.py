@@ -11,14 +11,23 @@ from torch import Tensor
 from gpu_engine.bounds import Box
 from gpu_engine.relaxations import sigmoid_times_identity, sigmoid_times_tanh
 from gpu_engine.relaxations.curves import CURVES, Curve
+from gpu_engine.relaxations.octagon_edges import Octagon
+from gpu_engine.relaxations.octagon_inside import inside_octagon
 from gpu_engine.relaxations.offsets import UpperMaximum
+from gpu_engine.relaxations.s_curve import CurveMaximum, max_sigmoid_minus_line, max_tanh_minus_line
+
+# Scale, slope, lower and upper end; box, slope_v, slope_z -> value, v, z.
+CurveBound = Callable[[Tensor, Tensor, Tensor, Tensor], CurveMaximum]
+InsideBound = Callable[[Octagon, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Product:
     """sigmoid(v) g(z): its exact maxima against planes, its value, and what choices of slopes need of g.
 
-    curve: g as a row of CURVES; None for the identity, which is a line.
+    curve: g as a row of CURVES; None for the identity, which is a line. along_v, along_z: bounds of the surface less a
+    line on the concave half of a side (`s_curve`), along_z None where sides are straight; inside: a bound of F at its
+    interior maxima over an octagon, None where there are none.
     """
 
     kind: str
@@ -29,6 +38,9 @@ class Product:
     g_slope: Callable[[Tensor], Tensor]
     chord_slope: Callable[[Box], Tensor]
     curve: Curve | None
+    along_v: CurveBound
+    along_z: CurveBound | None
+    inside: InsideBound | None
 
 
 PRODUCTS: Final[Mapping[str, Product]] = {
@@ -41,9 +53,18 @@ PRODUCTS: Final[Mapping[str, Product]] = {
         module.g_slope,
         module.chord_slope,
         curve,
+        max_sigmoid_minus_line,
+        along_z,
+        inside,
     )
-    for kind, module, curve in (
-        ("sigmoid_times_identity", sigmoid_times_identity, None),
-        ("sigmoid_times_tanh", sigmoid_times_tanh, CURVES["tanh"]),
+    for kind, module, curve, along_z, inside in (
+        ("sigmoid_times_identity", sigmoid_times_identity, None, None, None),
+        (
+            "sigmoid_times_tanh",
+            sigmoid_times_tanh,
+            CURVES["tanh"],
+            max_tanh_minus_line,
+            inside_octagon,
+        ),
     )
 }

@@ -44,18 +44,20 @@ def upper_maximum(v: Box, z: Box, slope_v: Tensor, slope_z: Tensor) -> Maximum:
     for v_end, s in v_ends:
         curve = max_tanh_minus_line(s, slope_z, z.lower, z.upper)
         candidates.append((curve.value - slope_v * v_end, v_end, curve.at))
-    candidates.append(_interior(v, z, slope_v, slope_z, s_upper=v_ends[1][1]))
+    candidates.append(inside(v, z, slope_v, slope_z, s_upper=v_ends[1][1]))
     best = largest(candidates)
     g_magnitude = torch.maximum(z_ends[0][1].abs(), z_ends[1][1].abs())
     slack = rounding_slack(v, z, slope_v, slope_z, g_magnitude)
     return Maximum(best.value + slack, best.v, best.z)
 
 
-def _interior(v: Box, z: Box, a: Tensor, b: Tensor, s_upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Bound of F at its interior maxima; minus infinity where there can be none.
+def inside(v: Box, z: Box, a: Tensor, b: Tensor, s_upper: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Bound of F at its interior maxima and where it is attained; minus infinity where there can be none.
 
-    An interior maximum has a > 0, b > 0 and sigmoid(v) > b, and its v lies in [low, high] below.
+    An interior maximum has a > 0, b > 0 and sigmoid(v) > b, and its v lies in [low, high] below. s_upper:
+    sigmoid(v.upper), where the caller has it.
     """
+    s_upper = torch.sigmoid(v.upper) if s_upper is None else s_upper
     dtype = v.lower.dtype
     u = SCALAR_UNITS * unit_roundoff(dtype)
     possible = (a > 0) & (b > 0) & (b < s_upper * (1 + u)) & (z.upper > 0)
