@@ -9,7 +9,7 @@ Method card
     Source     Adam: Kingma and Ba (2015). Slopes as free parameters of a sound bound: Xu et al. (2021), "Fast and
                complete" (alpha-CROWN), for lines of ReLU. Ko et al. (2019) train slopes of planes, too: for the volume
                of each plane by itself, and with offsets that are not exact.
-    Departure  steps are in units of the gap between both planes (`slopes.unit_of`), small where a box is narrow.
+    Departure  steps are in units of the gap between both planes (`Group.unit`), small where a box is narrow.
     Shapes     slopes (2, batch, units).
 """
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from gpu_engine.bounds import PlanePair
 from gpu_engine.errors import SpecificationError
-from gpu_engine.optimize.slopes import Slopes, slopes_of, unit_of
+from gpu_engine.optimize.slopes import Slopes, groups_of
 from gpu_engine.propagation.relaxed import RelaxedStep
 from gpu_engine.propagation.sites import Site
 
@@ -54,13 +54,9 @@ class Ascent:
         rows: bool,
     ) -> Mapping[int, Sequence[PlanePair]]:
         """See `Trainer`: the best set met for every sample, by the objective."""
-        places = [
-            (k, site, part, planes)
-            for k, site in sites.items()
-            for part, planes in zip(site.parts, site.start, strict=True)
-        ]
-        start = [slopes_of(part, planes) for _, _, part, planes in places]
-        units = [leaf for _, _, part, planes in places for leaf in unit_of(part, planes).leaves()]
+        groups = groups_of(sites)
+        start = [group.slopes() for group in groups]
+        units = [leaf for group in groups for leaf in group.unit().leaves()]
         leaves = [leaf.clone() for slopes in start for leaf in slopes.leaves()]
         best = [leaf.clone() for leaf in leaves]
         open_ = known <= 0 if rows else torch.ones_like(known, dtype=torch.bool)
@@ -68,12 +64,13 @@ class Ascent:
         moments = [(torch.zeros_like(leaf), torch.zeros_like(leaf)) for leaf in leaves]
 
         def planes_of(values: Sequence[Tensor]) -> dict[int, list[PlanePair]]:
-            found: dict[int, list[PlanePair]] = {}
+            found: dict[int, dict[int, PlanePair]] = {k: {} for k in sites}
             rest = iter(values)
-            for (k, _, part, _), slopes in zip(places, start, strict=True):
+            for group, slopes in zip(groups, start, strict=True):
                 own = Slopes(next(rest), None if slopes.z is None else next(rest))
-                found.setdefault(k, []).append(own.planes(part))
-            return found
+                for place, planes in group.planes(own):
+                    found[place.step][place.part] = planes
+            return {k: [parts[j] for j in range(len(parts))] for k, parts in found.items()}
 
         for step in range(self.steps + 1):
             with torch.enable_grad():
