@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 from flint import arb, ctx
 
-from refcert.kernel import diagonal_proof, guesses, octagon, octagon_proof
+from refcert.kernel import cell_proof, diagonal_proof, guesses, octagon, octagon_proof
 from refcert.kernel.cell_proof import holds_in_cells
 from refcert.kernel.claims import SIDES, PlaneClaim, Status, as_upper
 from refcert.kernel.diagonal_proof import Plane
@@ -264,6 +264,20 @@ def test_a_maximum_outside_does_not_count(beside):
     assert holds_in_cells(shrunk(upper), plane)
     around = replace(upper, diagonals=(2.75, 3.25, 0.75, 1.25))
     assert not holds_in_cells(shrunk(around), plane)
+
+
+def test_rectangles_that_are_left_over_prove_nothing(monkeypatch):
+    upper = as_upper(_peak((0.0, 2.75, -1.0, 3.0), 1e-4))
+    plane = Plane(arb(upper.slope_v), arb(upper.slope_z), arb(upper.offset))
+    monkeypatch.setattr(cell_proof, "CELLS", 1)
+    assert not holds_in_cells(shrunk(upper), plane)
+
+
+def test_pieces_that_are_left_over_prove_nothing(monkeypatch):
+    claim = PlaneClaim("sigmoid_times_identity", "upper", *SQUARE, 0.0, 0.5, 1e-9, diagonals=(0.0, 0.0, -2.0, 2.0))
+    assert check_plane(claim).status is Status.PROVED
+    monkeypatch.setattr(diagonal_proof, "PIECES", 3)
+    assert check_plane(claim).status is Status.UNDECIDED
 
 
 def _off(claim, points):

@@ -115,11 +115,18 @@ FAULTS: Final = (
         (("        return all(surely_not_negative(x) for x in room)\n", "        return True\n"),),
     ),
     Mutation(
-        "kernel-octagon-inside-not-checked",
+        "kernel-octagon-inside-left-over",
         "kernel",
         "failing open: rectangles that are left over count as proved",
         _CELL,
         (("    return not cells\n", "    return True\n"),),
+    ),
+    Mutation(
+        "kernel-diagonal-left-over",
+        "kernel",
+        "failing open: pieces of a diagonal that are left over count as proved",
+        _DIAGONAL,
+        (("if not pieces else Outcome.STUCK", "if pieces is not None else Outcome.STUCK"),),
     ),
     Mutation(
         "kernel-point-not-mirrored-back",
