@@ -31,6 +31,10 @@ class Box:
             torch.minimum(self.upper, other.upper),
         )
 
+    def select(self, samples: Tensor) -> Box:
+        """The boxes of some samples, by position; shape (batch, ...)."""
+        return Box(self.lower[samples], self.upper[samples])
+
 
 @dataclass(frozen=True)
 class Diagonals:
@@ -38,6 +42,10 @@ class Diagonals:
 
     plus: Box
     minus: Box
+
+    def select(self, samples: Tensor) -> Diagonals:
+        """Those of some samples, by position; shape (batch, ...)."""
+        return Diagonals(self.plus.select(samples), self.minus.select(samples))
 
 
 @dataclass(frozen=True)

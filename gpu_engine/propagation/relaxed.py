@@ -43,7 +43,7 @@ class RelaxedPart:
     z_lower: Tensor | None = None
     z_upper: Tensor | None = None
 
-    def select(self, samples: slice) -> RelaxedPart:
+    def select(self, samples: slice | Tensor) -> RelaxedPart:
         """The part of some samples. A shared slope stays the very same tensor, see `choose`."""
         v_lower, v_upper = _both(self.v_lower, self.v_upper, samples)
         if self.z_lower is None or self.z_upper is None:
@@ -59,7 +59,7 @@ class RelaxedStep:
     const_lower: Tensor
     const_upper: Tensor
 
-    def select(self, samples: slice) -> RelaxedStep:
+    def select(self, samples: slice | Tensor) -> RelaxedStep:
         """The step of some samples."""
         parts = tuple(part.select(samples) for part in self.parts)
         return RelaxedStep(parts, self.const_lower[samples], self.const_upper[samples])
@@ -130,7 +130,7 @@ def _rows(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     return one, one if upper is lower else upper[:, None, :]
 
 
-def _both(lower: Tensor, upper: Tensor, samples: slice) -> tuple[Tensor, Tensor]:
+def _both(lower: Tensor, upper: Tensor, samples: slice | Tensor) -> tuple[Tensor, Tensor]:
     one = lower[samples]
     return one, one if upper is lower else upper[samples]
 

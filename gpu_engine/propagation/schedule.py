@@ -39,6 +39,26 @@ from gpu_engine.steps import Affine, Input, Nonlinear, Nonlinearity, Step, Term,
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is known of every step, by its number on the tape, (batch, units): its box, its planes as substituted.
+
+    diagonals: by nonlinear step and part, where they are known. relaxed: the first relaxation's set.
+    """
+
+    boxes: Mapping[int, Box]
+    diagonals: Mapping[tuple[int, int], Diagonals]
+    relaxed: Mapping[int, RelaxedStep]
+
+    def select(self, samples: Tensor) -> Facts:
+        """Those of some samples, by position."""
+        return Facts(
+            {k: box.select(samples) for k, box in self.boxes.items()},
+            {k: diagonals.select(samples) for k, diagonals in self.diagonals.items()},
+            {k: step.select(samples) for k, step in self.relaxed.items()},
+        )
+
+
+@dataclass(frozen=True)
 class Bounds:
     """Lower bounds of the specification rows (batch, spec) and what they rest on.
 
@@ -46,6 +66,7 @@ class Bounds:
     its number on the tape, (batch, units). Both are empty where nobody asked for them.
     sets: the sets of planes behind each of these boxes; row_sets: behind `lower`. A relaxation's set has its position
     in their list, own sets follow. diagonal_sets: those behind the diagonals of a step's products.
+    facts: where they were asked for, what bounds under suppositions begin with.
     """
 
     lower: Tensor
@@ -54,6 +75,7 @@ class Bounds:
     sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     row_sets: tuple[int, ...] = (0,)
     diagonal_sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    facts: Facts | None = None
 
 
 def bound(
@@ -66,12 +88,14 @@ def bound(
     block_bytes: int | None = None,
     keep_products: bool = True,
     trainer: Trainer | None = None,
+    keep_facts: bool = False,
 ) -> Bounds:
     """Lower bounds of C F(x) + d over the input set, on the device of `inputs.center`.
 
     block_bytes: memory for the coefficients of one block of back-substitution; results do not depend on it.
     keep_products: False where nobody looks at the planes and boxes, which saves memory.
     trainer: gives every bounded step, and the rows, a set of planes of its own beside those of the relaxations.
+    keep_facts: for bounds under suppositions, `propagation.supposed`.
     """
     if inputs.center.shape[2] != model.input_size:
         raise SpecificationError(
@@ -84,7 +108,8 @@ def bound(
         )
     several = tuple(relaxations) if isinstance(relaxations, Sequence) else (relaxations,)
     with torch.no_grad(), full_precision_products(inputs.center.device):
-        return _Run(model, inputs, several, dtype, block_bytes, keep_products, trainer).run(specification)
+        run = _Run(model, inputs, several, dtype, block_bytes, keep_products, trainer, keep_facts)
+        return run.run(specification)
 
 
 @dataclass
@@ -106,6 +131,7 @@ class _Run:
         block_bytes: int | None,
         keep_products: bool,
         trainer: Trainer | None,
+        supposes: bool,
     ) -> None:
         self.inputs = prepare(inputs, dtype)
         self.keep_products = keep_products
@@ -114,6 +140,7 @@ class _Run:
         self.device = self.inputs.center.device
         self.tape = unroll(model, self.time)
         self.usage = usage_of(self.tape)
+        self.supposes = supposes
         self.weights = Weights(dtype, self.device)
         self.net = Backward(
             self.tape.steps,
@@ -133,6 +160,7 @@ class _Run:
         self.sites: dict[int, Site] = {}
         self.sets: dict[int, tuple[int, ...]] = {}
         self.diagonal_sets: dict[int, tuple[int, ...]] = {}
+        self.diagonals: dict[tuple[int, int], Diagonals] = {}
 
     def _rounding(self) -> tuple[float, float]:
         """(relative rounding of every sum, what underflow can lose in one of them)."""
@@ -142,6 +170,8 @@ class _Run:
         # addition per step; 64 for the elementwise rest, casts of the weights included. Lemma `charged_rounding`.
         usage = self.usage
         terms = 2 * usage.widest + 2 * usage.chain + 4 * usage.readers + 4 * values + 4 * len(self.tape.steps) + 64
+        # Under a supposition forms begin at a step and at the outputs: as if one more step read it.
+        terms += 4 * int(self.supposes)
         return gamma(terms, self.dtype), terms * tiny(self.dtype)
 
     def run(self, specification: Specification) -> Bounds:
@@ -162,7 +192,11 @@ class _Run:
             {number: self.sets.get(number, ()) for number in kept},
             self.row_sets,
             self.diagonal_sets if self.keep_products else {},
+            self._facts() if self.supposes else None,
         )
+
+    def _facts(self) -> Facts:
+        return Facts(dict(self.state.box), dict(self.diagonals), dict(self.net.relaxed[0]))
 
     # the three kinds of steps
 
@@ -238,6 +272,7 @@ class _Run:
             return parts
         found = self._diagonals(number, step, [parts[k] for k in products])
         own = dict(zip(products, found, strict=True))
+        self.diagonals |= {(number, k): diagonals for k, diagonals in own.items()}
         return tuple(replace(part, diagonals=own.get(k)) for k, part in enumerate(parts))
 
     def _part(self, part: Nonlinearity) -> Part:
@@ -336,6 +371,20 @@ class _Run:
 
     def _diagonals(self, number: int, step: Nonlinear, parts: Sequence[Part]) -> list[Diagonals]:
         """Boxes of v + z and v - z of products, all by one back-substitution."""
+        start, fixed, pads, plain = self._sums(step, parts)
+        last = max(view.step for part in step.parts for view in (part.v, part.z) if view is not None)
+        sets = self._by_every_set(start, last, rows=False)
+        self.diagonal_sets[number] = tuple(sets)
+        for lower in sets.values():
+            ends = lower.reshape(self.batch, 2 * len(parts), 2, step.size)
+            for j, box in enumerate(plain):
+                own = Box(fixed[j] + ends[:, j, 0] - pads[j], fixed[j] - ends[:, j, 1] + pads[j])
+                plain[j] = self._checked(f"diagonals of the {_name(step)}", box.intersect(own))
+        return [Diagonals(*plain[j : j + 2]) for j in range(0, len(plain), 2)]
+
+    def _sums(self, step: Nonlinear, parts: Sequence[Part]) -> tuple[Forms, list[Tensor], list[Tensor], list[Box]]:
+        """Forms v + z, -(v + z), v - z, -(v - z) of every part, one part's units behind the other's; and for v + z and
+        v - z of every part what is constant in them, what rounding can take, and their intervals."""
         units = step.size
         eye = torch.eye(units, dtype=self.dtype, device=self.device)
         # Rows v + z, -(v + z), v - z, -(v - z) of every part; those of the other parts are zero.
@@ -348,22 +397,10 @@ class _Run:
                 rows = torch.zeros(4 * units * len(parts), units, dtype=self.dtype, device=self.device)
                 rows[4 * units * k : 4 * units * (k + 1)] = torch.cat([sign * eye for sign in signs])
                 start.add(read.view, rows[None])
-            fixed.append(self._sum_of(part, turn, 1.0))
-            fixed.append(self._sum_of(part, turn, -1.0))
-            pads.append(self._pad_of(part.v_read) + self._pad_of(part.z_read))
-            plus, minus = interval.add(part.v, part.z), interval.add(part.v, Box(-part.z.upper, -part.z.lower))
-            plain += [plus, minus]
-        last = max(view.step for part in step.parts for view in (part.v, part.z) if view is not None)
-        sets = self._by_every_set(start, last, rows=False)
-        self.diagonal_sets[number] = tuple(sets)
-        name = _name(step)
-        for lower in sets.values():
-            ends = lower.reshape(self.batch, 2 * len(parts), 2, units)
-            for j, box in enumerate(plain):
-                pad = pads[j // 2]
-                own = Box(fixed[j] + ends[:, j, 0] - pad, fixed[j] - ends[:, j, 1] + pad)
-                plain[j] = self._checked(f"diagonals of the {name}", box.intersect(own))
-        return [Diagonals(*plain[j : j + 2]) for j in range(0, len(plain), 2)]
+            fixed += [self._sum_of(part, turn, 1.0), self._sum_of(part, turn, -1.0)]
+            pads += [self._pad_of(part.v_read) + self._pad_of(part.z_read)] * 2
+            plain += [interval.add(part.v, part.z), interval.add(part.v, Box(-part.z.upper, -part.z.lower))]
+        return start, fixed, pads, plain
 
     def _sum_of(self, part: Part, sign_v: float, sign_z: float) -> Tensor:
         """What is constant in sign_v v + sign_z z, (batch, units)."""
@@ -374,7 +411,7 @@ class _Run:
                 total = total + sign * read.constant
         return total
 
-    def _pad_of(self, read: Argument) -> Tensor | float:
+    def _pad_of(self, read: Argument) -> Tensor:
         """What rounding can take from a row that begins with this argument: an affine step's own sums."""
         if read.constant is None:
             return self.gamma * read.size

@@ -91,7 +91,9 @@ class Contour:
         box_v, box_z = self.inner.v, self.inner.z
         g_magnitude = torch.maximum(product.g_value(box_z.lower).abs(), product.g_value(box_z.upper).abs())
         slack = rounding_slack(box_v, box_z, slope_v, slope_z, g_magnitude)
-        return Maximum(best.value + slack, best.v, best.z)
+        # Edges are pushed outward: without any the octagon is empty, and every plane is above nothing.
+        value = torch.where(best.value == -torch.inf, slack, best.value)
+        return Maximum(value + slack, best.v, best.z)
 
     def _on_diagonals(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bound of F on the diagonal edges and where it is nearly attained."""
