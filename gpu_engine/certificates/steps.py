@@ -16,7 +16,9 @@ from torch import Tensor
 from gpu_engine.bounds import BoundedProduct, Diagonals
 from gpu_engine.certificates.container import CertificateError, same_bits
 from gpu_engine.propagation.schedule import Bounds
+from gpu_engine.propagation.supposed import Round
 from gpu_engine.propagation.usage import only_inputs
+from gpu_engine.search.supposing import RowProof
 from gpu_engine.steps import PRODUCTS, Affine, Input, Tape, sources_of
 
 MAX_SETS: Final = 1024
@@ -26,6 +28,14 @@ DIAGONALS: Final = "diagonals"
 PLANES: Final = "planes"
 BOX_INTERVAL: Final = "box.interval"
 BOX_INTERSECTION: Final = "box.intersection"
+
+# Blocks under the supposition that a row is not above the margin.
+SUPPOSE_ROW: Final = "suppose.row"
+AGAIN: Final = "again"
+DIAGONALS_SUPPOSED: Final = "diagonals.supposed"
+BOX_SUPPOSED: Final = "box.supposed"
+CLOSED_ROW: Final = "closed.row"
+CLOSED_EMPTY: Final = "closed.empty"
 
 # Rows of planes over two arguments: lower slope_v, slope_z, offset; upper slope_v, slope_z, offset. Where both planes
 # have the same slopes in z, the lower plane's row stands for both.
@@ -93,6 +103,58 @@ def steps_of(tape: Tape, time: int, bounds: Bounds) -> list[StepBatch]:
             rule = {"rule": BOX_INTERVAL} if plain else {"rule": BOX_INTERSECTION, "sets": list(bounds.sets[number])}
             found.append(StepBatch({**rule, "of": of}, _stacked([box.lower, box.upper])))
     return found
+
+
+@dataclass(frozen=True)
+class OwnStep:
+    """A step of one sample's certificate: its keys and its tensor, (rows, units) or None."""
+
+    body: dict[str, Any]
+    values: Tensor | None = None
+
+
+def supposed_steps(tape: Tape, time: int, proof: RowProof) -> list[OwnStep]:
+    """The block that proves a row by contradiction, section 7: its rounds, and what closes it."""
+    variables, needed = variables_of(tape, time), _needed(tape)
+    found = [OwnStep({"rule": SUPPOSE_ROW, "row": proof.row})]
+    for k, (one, sample) in enumerate(proof.rounds):
+        if k:
+            found.append(OwnStep({"rule": AGAIN}))
+        planes, last = _planes_by_step(one.products), int(one.contradicted[sample])
+        for number, step in enumerate(tape.steps):
+            if number not in needed or isinstance(step, Input):
+                continue
+            if number == last:
+                body = {"rule": CLOSED_EMPTY, "of": variables[number], "unit": int(one.unit[sample]), "sets": [0]}
+                return [*found, OwnStep(body, _exact(one.by[sample])[:, None])]
+            found += _supposed_steps(one, sample, number, variables[number], planes.get(number, {}))
+    return [*found, OwnStep({"rule": CLOSED_ROW, "sets": [0]})]
+
+
+def _supposed_steps(
+    one: Round, sample: int, number: int, of: int, planes: Mapping[tuple[int, int], BoundedProduct]
+) -> list[OwnStep]:
+    """Those about one variable in one round."""
+    found = []
+    for part, _ in sorted(planes):
+        sums = one.diagonals.get((number, part))
+        if sums is not None:
+            body = {"rule": DIAGONALS_SUPPOSED, "of": of, "part": part, "sets": [0]}
+            ends = [end for of_sum in sums for end in (of_sum.box.lower, of_sum.box.upper)]
+            by = [end for of_sum in sums for end in (of_sum.lower_by, of_sum.upper_by)]
+            found.append(OwnStep(body, _exact(torch.stack([value[sample] for value in (*ends, *by)]))))
+    for part, _ in sorted(planes):
+        rows = StepBatch({}, _rows(planes[part, 0])).of(sample)
+        found.append(OwnStep({"rule": PLANES, "of": of, "part": part, "set": 0}, rows))
+    box = one.boxes.get(number)
+    if box is not None:
+        rows = torch.stack([v[sample] for v in (box.box.lower, box.box.upper, box.lower_by, box.upper_by)])
+        found.append(OwnStep({"rule": BOX_SUPPOSED, "of": of, "sets": [0]}, _exact(rows)))
+    return found
+
+
+def _exact(values: Tensor) -> Tensor:
+    return values.to(device="cpu", dtype=torch.float64)
 
 
 def _needed(tape: Tape) -> set[int]:

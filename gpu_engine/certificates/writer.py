@@ -38,8 +38,9 @@ from gpu_engine.certificates.container import (
 from gpu_engine.certificates.input_sets import input_section
 from gpu_engine.certificates.network import Network
 from gpu_engine.certificates.questions import Asked, question
-from gpu_engine.certificates.steps import StepBatch, steps_of
+from gpu_engine.certificates.steps import OwnStep, StepBatch, steps_of, supposed_steps
 from gpu_engine.search.certify import BoundedBatch
+from gpu_engine.search.supposing import RowProof
 
 MAX_STEPS: Final = 2**20
 
@@ -83,7 +84,8 @@ class Certificates:
         batch = self.batch
         network = self.network.section
         inputs, asked = self._asked(sample)
-        steps = [step.body for step in self._steps]
+        blocks = [step for proof in batch.supposed.get(sample, ()) for step in self._block(proof)]
+        steps = [*(step.body for step in self._steps), *(step.body for step in blocks)]
         options = batch.options
         body = {
             "format": "refcert certificate",
@@ -97,6 +99,8 @@ class Certificates:
             "about": {"relaxation": options.relaxation, "dtype": options.dtype, **_readable(about or {})},
         }
         own = {f"step.{k}": step.of(sample) for k, step in enumerate(self._steps)}
+        first = len(self._steps)
+        own |= {f"step.{first + k}": step.values for k, step in enumerate(blocks) if step.values is not None}
         exact = narrowed(inputs.tensors | asked.section.tensors | own, CERTIFICATE_DTYPES)
         return pack(body, network.tensors | exact)
 
@@ -109,6 +113,10 @@ class Certificates:
         batch = self.batch
         asked = question(batch.specification, sample, batch.model, batch.inputs.time)
         return input_section(batch.inputs, sample), asked
+
+    def _block(self, proof: RowProof) -> list[OwnStep]:
+        time = self.batch.inputs.time
+        return supposed_steps(unroll(self.batch.model, time), time, proof)
 
     @cached_property
     def _steps(self) -> list[StepBatch]:

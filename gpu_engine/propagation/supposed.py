@@ -1,8 +1,8 @@
 """Bounds under the supposition that a row is not above a threshold: one round of narrower boxes and tighter planes.
 
 Method card
-    Claim      for every input at which row <= threshold: `Round.facts` hold, and row >= `Round.lower`. So where lower
-               reaches the threshold, or two ends of a box contradict each other, row >= threshold for every input.
+    Claim      for every input at which row <= threshold: the facts of a round hold, and row >= `Round.lower`. So where
+               lower reaches the threshold, or ends of a box contradict each other, row >= threshold for every input.
     Source     Kotha et al. (2023), "Provably bounding neural network preimages" (INVPROP): constraints on the output
                with multipliers in the bounds of intermediate variables.
     Idea       v >= v + mu (row - threshold) for mu >= 0: the supposition enters the form, and its coefficients go back
@@ -50,12 +50,11 @@ class Narrowed:
 class Round:
     """What one round found, of every sample.
 
-    facts: to begin the next round with. lower: of the row, (batch,). contradicted: number of the step whose box is
+    lower: of the row, (batch,). contradicted: number of the step whose box is
     empty, -1 for none, with the unit and the multipliers of its two ends, (batch,) each. boxes: by step; diagonals: by
     step and part, v + z and v - z. products: with the planes.
     """
 
-    facts: Facts
     lower: Tensor
     contradicted: Tensor
     unit: Tensor
@@ -77,8 +76,8 @@ def suppose_row(
     evaluations: int,
     block_bytes: int | None = None,
     keep_products: bool = True,
-) -> Round:
-    """One round for one row a sample, which is supposed to be at most `threshold`.
+) -> tuple[Round, Facts]:
+    """One round for one row a sample, which is supposed to be at most `threshold`; and what the next one begins with.
 
     row: C (batch, 1, outputs). facts: those of `bound` with keep_facts, or of the round before.
     """
@@ -109,7 +108,7 @@ class _Supposed(_Run):
         self.unit = torch.zeros_like(self.contradicted)
         self.by = torch.stack((zero, zero), 1)
 
-    def round(self, row: Specification, threshold: float, evaluations: int) -> Round:
+    def round(self, row: Specification, threshold: float, evaluations: int) -> tuple[Round, Facts]:
         self.evaluations = evaluations
         for number, step in enumerate(self.tape.steps):
             if isinstance(step, Input):
@@ -131,9 +130,7 @@ class _Supposed(_Run):
                 self._narrow(number, used)
         lower = self.row_constant[:, 0] + self._lower_of_row()
         _require_finite("the bound of the supposed row", lower)
-        facts = Facts(dict(self.state.box), dict(self.diagonals), dict(self.net.relaxed[0]))
-        return Round(
-            facts,
+        found = Round(
             lower + threshold,
             self.contradicted,
             self.unit,
@@ -142,6 +139,7 @@ class _Supposed(_Run):
             self.narrowed_sums,
             tuple(self.products),
         )
+        return found, self._facts()
 
     def _begin(self, row: Specification, threshold: float) -> None:
         """The row less the threshold as a form over the outputs."""

@@ -6,8 +6,8 @@ the rounding of other batches on. Sequences of different lengths are bounded len
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -23,7 +23,8 @@ from gpu_engine.optimize.ascent import Ascent
 from gpu_engine.propagation.memory import Budget, budget
 from gpu_engine.propagation.schedule import Bounds, bound
 from gpu_engine.relaxations.registry import BEST, DEFAULT_RELAXATION, RELAXATIONS, Relaxation
-from gpu_engine.spec import Specification
+from gpu_engine.search.supposing import Engine, RowProof, suppose, with_proofs
+from gpu_engine.spec import AllRows, Specification, Steps
 
 # Called with the positions of the samples (batch,) and the relaxed nonlinearities behind their bounds.
 ProductSink = Callable[[Tensor, tuple[BoundedProduct, ...]], None]
@@ -40,7 +41,8 @@ class Options:
 
     relaxation: a named relaxation, or 'best' of several starts. dtype: 'float64' or 'float32'. chunk: samples per pass
     at most. memory: bytes that a pass may use for bounds, or None; results do not depend on it. optimize: steps of
-    ascent for the slopes of every bound of the samples that the relaxation does not prove; 0 for none.
+    ascent for the slopes of every bound of the samples that the relaxation does not prove; 0 for none. suppose: rounds
+    of bounds under the supposition that a row does not hold, for what is open then; 0 for none.
     """
 
     relaxation: str = DEFAULT_RELAXATION
@@ -49,6 +51,7 @@ class Options:
     chunk: int = 100
     memory: int | None = None
     optimize: int = 0
+    suppose: int = 0
 
     def __post_init__(self) -> None:
         if self.relaxation != "best" and self.relaxation not in RELAXATIONS:
@@ -62,6 +65,8 @@ class Options:
             raise SpecificationError(f"memory is {self.memory} bytes; give a positive number")
         if self.optimize < 0:
             raise SpecificationError(f"optimize is {self.optimize}; give a number of steps, 0 for none")
+        if self.suppose < 0:
+            raise SpecificationError(f"suppose is {self.suppose}; give a number of rounds, 0 for none")
         try:
             torch.zeros(1, device=self.device).item()
         except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -97,7 +102,8 @@ class BoundedBatch:
     """One pass over samples of one length: what was asked, and the bounds with all that they rest on.
 
     samples (batch,): their positions in the call. inputs, specification: theirs, cut to that length. Tensors of inputs
-    and bounds are on the options' device.
+    and bounds are on the options' device. supposed: by position in the batch, the rows that were proved by
+    contradiction; their `lower` is the threshold.
     """
 
     samples: Tensor
@@ -106,6 +112,7 @@ class BoundedBatch:
     specification: Specification
     options: Options
     bounds: Bounds
+    supposed: Mapping[int, tuple[RowProof, ...]] = field(default_factory=dict)
 
 
 BatchSink = Callable[[BoundedBatch], None]
@@ -132,6 +139,11 @@ def certify(
         raise SpecificationError(
             f"there are {len(inputs)} input sets and rows for {len(specification)} samples; give rows for every sample"
         )
+    if options.suppose and not isinstance(specification.reading, AllRows | Steps):
+        raise SpecificationError(
+            f"rows read by {type(specification.reading).__name__} need not hold one by one, so that none can be proved "
+            "by contradiction; use suppose=0, or ask that all rows are positive"
+        )
     device = torch.device(options.device)
     dtype = DTYPES[options.dtype]
     lower = torch.zeros(specification.C.shape[:2], dtype=torch.float64)
@@ -142,14 +154,14 @@ def certify(
             bounded = (part if time == inputs.time else part.first_frames(time)).to(device)
             asked = _cut(specification.select(index), model, inputs.time, time)
             keep = sink is not None or batch_sink is not None
-            for some, bounds in _passes(model, bounded, asked, options, plan.block_bytes, keep):
+            for some, bounds, proofs in _passes(model, bounded, asked, options, plan.block_bytes, keep):
                 lower[index[some]] = bounds.lower.to(device="cpu", dtype=torch.float64)
                 if sink is not None:
                     sink(index[some], bounds.products)
                 if batch_sink is not None:
                     own = bounded.select(some.to(device)), asked.select(some)
-                    batch_sink(BoundedBatch(index[some], model, *own, options, bounds))
-                del bounds  # or its planes would live on beside those of the next chunk
+                    batch_sink(BoundedBatch(index[some], model, *own, options, bounds, proofs))
+                del bounds, proofs  # or its planes would live on beside those of the next chunk
     return Certified(lower, specification.margins(lower))
 
 
@@ -160,18 +172,19 @@ def _passes(
     options: Options,
     block_bytes: int,
     keep: bool,
-) -> Iterator[tuple[Tensor, Bounds]]:
-    """Bounds of all samples, as positions (some,) and what was computed of these together.
+) -> Iterator[tuple[Tensor, Bounds, dict[int, tuple[RowProof, ...]]]]:
+    """Bounds of all samples, as positions (some,), what was computed of these together, and proofs by contradiction.
 
     The relaxations come first; what they do not prove, and what a plain forward pass does not rule out, gets slopes of
-    its own. Where these end below the first pass, which narrower boxes do not rule out, its bounds stay.
+    its own. Where these end below the first pass, which narrower boxes do not rule out, its bounds stay. What is open
+    then is tried by contradiction.
     """
     compute = partial(
         bound, model, relaxations=options.relaxations, dtype=DTYPES[options.dtype], block_bytes=block_bytes
     )
     everything = torch.arange(len(inputs))
-    if options.optimize == 0:
-        yield everything, compute(inputs, specification, keep_products=keep)
+    if options.optimize == 0 and options.suppose == 0:
+        yield everything, compute(inputs, specification, keep_products=keep), {}
         return
     first = compute(inputs, specification, keep_products=False)
     open_ = _margins(specification, first.lower) <= 0
@@ -179,13 +192,21 @@ def _passes(
     done, left = everything[~open_], everything[open_]
     if len(done):
         part = inputs.select(done.to(inputs.center.device)), specification.select(done)
-        yield done, compute(*part, keep_products=True) if keep else replace(first, lower=first.lower[done])
+        yield done, compute(*part, keep_products=True) if keep else replace(first, lower=first.lower[done]), {}
     for start in range(0, len(left), TRAINED_AT_ONCE):
         some = left[start : start + TRAINED_AT_ONCE]
         part = inputs.select(some.to(inputs.center.device)), specification.select(some)
-        bounds, before = compute(*part, keep_products=keep, trainer=Ascent(options.optimize)), first.lower[some]
+        trainer = Ascent(options.optimize) if options.optimize else None
+        bounds = compute(*part, keep_products=keep, trainer=trainer, keep_facts=options.suppose > 0)
+        before = first.lower[some]
         worse = _margins(part[1], bounds.lower) < _margins(part[1], before)
-        yield some, replace(bounds, lower=torch.where(worse[:, None].to(before.device), before, bounds.lower))
+        bounds = replace(bounds, lower=torch.where(worse[:, None].to(before.device), before, bounds.lower))
+        proofs: dict[int, tuple[RowProof, ...]] = {}
+        if options.suppose:
+            engine = Engine(model, options.relaxations[0], DTYPES[options.dtype], block_bytes, keep)
+            proofs = suppose(engine, *part, bounds, options.suppose)
+            bounds = replace(bounds, lower=with_proofs(bounds.lower, proofs), facts=None)
+        yield some, bounds, proofs
 
 
 def _margins(specification: Specification, lower: Tensor) -> Tensor:

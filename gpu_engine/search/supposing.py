@@ -7,6 +7,8 @@ it, because every row has to hold.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -34,74 +36,84 @@ AT_ONCE: Final = 16
 
 @dataclass(frozen=True)
 class RowProof:
-    """A row that was proved by contradiction: its rounds, each with the row's position in that round's batch."""
+    """A row that was proved by contradiction, in so many rounds.
+
+    rounds: with the row's position in each round's batch; empty where nobody asked for products.
+    """
 
     row: int
+    count: int
     rounds: tuple[tuple[Round, int], ...]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Try:
     """A row of a sample on its way: what it lacked last, and its rounds."""
 
     sample: int
     row: int
-    lacks: float
+    lacks: float = math.inf
+    count: int = 0
     rounds: list[tuple[Round, int]] = field(default_factory=list)
 
 
-def suppose(
-    model: RecurrentClassifier,
-    inputs: InputSet,
-    specification: Specification,
-    bounds: Bounds,
-    relaxation: Relaxation,
-    rounds: int,
-    *,
-    dtype: torch.dtype,
-    block_bytes: int | None,
-    keep_products: bool,
-    open_: Tensor,
-) -> dict[int, tuple[RowProof, ...]]:
-    """By sample what was proved of its open rows; only samples all of whose rows are proved.
+@dataclass(frozen=True)
+class Engine:
+    """What every round is computed with."""
 
-    bounds: of these samples, with facts; open_ (batch,): the samples to try.
+    model: RecurrentClassifier
+    relaxation: Relaxation
+    dtype: torch.dtype
+    block_bytes: int | None
+    keep_products: bool
+
+
+def suppose(
+    engine: Engine, inputs: InputSet, specification: Specification, bounds: Bounds, rounds: int
+) -> dict[int, tuple[RowProof, ...]]:
+    """By sample the proofs of all rows that `bounds`, which has facts, leaves open; samples with a row left are not in.
+
+    All rows have to be positive. Raises NumericalError on overflow.
     """
     lower = bounds.lower.cpu()
-    waiting = {
-        int(k): sorted(((lower[k] <= 0).nonzero()[:, 0]).tolist(), key=lambda row, k=k: float(lower[k, row]))  # type: ignore[misc]
-        for k in open_.nonzero()[:, 0]
-    }
+    waiting: dict[int, list[int]] = {}
+    for sample in range(len(lower)):
+        rows = (lower[sample] <= 0).nonzero()[:, 0]
+        if len(rows):
+            waiting[sample] = rows[lower[sample, rows].argsort()].tolist()
     proved: dict[int, list[RowProof]] = {k: [] for k in waiting}
     while True:
-        tries = [_Try(k, rows[0], float("inf")) for k, rows in waiting.items() if rows]
+        tries = [_Try(k, rows[0]) for k, rows in waiting.items() if rows]
         if not tries:
             break
         for start in range(0, len(tries), AT_ONCE):
             some = tries[start : start + AT_ONCE]
-            done = _wave(
-                some, model, inputs, specification, bounds, relaxation, rounds, dtype, block_bytes, keep_products
-            )
+            done = _wave(engine, some, inputs, specification, bounds, rounds)
             for one in some:
                 if one in done:
-                    proved[one.sample].append(RowProof(one.row, tuple(one.rounds)))
+                    proved[one.sample].append(RowProof(one.row, one.count, tuple(one.rounds)))
                     waiting[one.sample] = waiting[one.sample][1:]
                 else:
                     del waiting[one.sample], proved[one.sample]
     return {k: tuple(rows) for k, rows in proved.items()}
 
 
+def with_proofs(lower: Tensor, proofs: Mapping[int, tuple[RowProof, ...]]) -> Tensor:
+    """lower (batch, spec), with the threshold for the rows that were proved by contradiction."""
+    raised = lower.clone()
+    for sample, rows in proofs.items():
+        for proof in rows:
+            raised[sample, proof.row] = THRESHOLD
+    return raised
+
+
 def _wave(
+    engine: Engine,
     tries: list[_Try],
-    model: RecurrentClassifier,
     inputs: InputSet,
     specification: Specification,
     bounds: Bounds,
-    relaxation: Relaxation,
     rounds: int,
-    dtype: torch.dtype,
-    block_bytes: int | None,
-    keep_products: bool,
 ) -> list[_Try]:
     """The tries that end in a proof."""
     assert bounds.facts is not None
@@ -118,29 +130,31 @@ def _wave(
             C=asked.C.gather(1, which[..., None].expand(-1, 1, asked.C.shape[2])),
             d=asked.d.gather(1, which),
         )
-        found = suppose_row(
-            model,
+        found, facts = suppose_row(
+            engine.model,
             inputs.select(samples.to(device)),
             row,
             THRESHOLD,
             facts,
-            relaxation,
-            dtype=dtype,
+            engine.relaxation,
+            dtype=engine.dtype,
             evaluations=EVALUATIONS,
-            block_bytes=block_bytes,
-            keep_products=keep_products,
+            block_bytes=engine.block_bytes,
+            keep_products=engine.keep_products,
         )
         stay: list[int] = []
         for k, one in enumerate(left):
-            one.rounds.append((found, k))
+            one.count += 1
+            if engine.keep_products:
+                one.rounds.append((found, k))
             lacks = THRESHOLD - float(found.lower[k])
             if lacks <= 0 or int(found.contradicted[k]) >= 0:
                 done.append(one)
-            elif lacks < one.lacks * (1 - LEAST_GAIN) or one.lacks == float("inf"):
+            elif one.count == 1 or lacks < one.lacks * (1 - LEAST_GAIN):
                 stay.append(k)
             one.lacks = lacks
         left = [left[k] for k in stay]
         if not left:
             break
-        facts = found.facts.select(torch.tensor(stay, device=device))
+        facts = facts.select(torch.tensor(stay, device=device))
     return done

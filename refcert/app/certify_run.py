@@ -72,6 +72,7 @@ def run(
             chunk=request.batch_size,
             memory=request.memory,
             optimize=request.optimize,
+            suppose=request.suppose,
         )
         model = open_model(request.model, request.structure, request.readout)
         data, samples = open_samples(request, model)

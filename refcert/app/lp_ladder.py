@@ -130,10 +130,11 @@ def ladder_of_run(
         raise InputError(f"--seed is {seed}; give 0 or more")
     run = runs.open_run(path)
     request = Request.from_json(run.request["request"])
-    if request.optimize:
+    if request.optimize or request.suppose:
+        option = f"--optimize {request.optimize}" if request.optimize else f"--suppose {request.suppose}"
         raise InputError(
-            f"{path} was made with --optimize {request.optimize}: every bound has planes of its own there, and the "
-            "programs have one set for all; give a run without it"
+            f"{path} was made with {option}: every bound has planes of its own there, and the programs have one set for "
+            "all; give a run without it"
         )
     try:
         model, data = _reopened(run, request)

@@ -31,6 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "criterion": "margins",
     "memory": None,
     "optimize": 0,
+    "suppose": 0,
 }
 """What a request means that says nothing of these; requests of the first version do not."""
 

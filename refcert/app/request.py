@@ -27,7 +27,8 @@ class Request:
     radius and radius_db (decibel relative to each sample's peak): where both are None, balls ask for a search; sets
     that the data holds have no radius. frames: 'all', 'each', or frame numbers such as '0,3'. target: 'untargeted',
     'all' or a class number. spec: the file of the user's own rows. memory: bytes, None for no limit.
-    optimize: steps of ascent for the slopes of every bound, 0 for none.
+    optimize: steps of ascent for the slopes of every bound, 0 for none. suppose: rounds of proofs by contradiction, 0
+    for none.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Request:
     criterion: str = "margins"
     memory: int | None = None
     optimize: int = 0
+    suppose: int = 0
 
     def __post_init__(self) -> None:
         try:
@@ -79,6 +81,14 @@ class Request:
             raise InputError(f"memory is {self.memory} bytes; give a size such as 500MB or 2GB")
         if self.optimize < 0:
             raise InputError(f"--optimize is {self.optimize}; give a number of steps, 0 for none")
+        if self.suppose < 0:
+            raise InputError(f"--suppose is {self.suppose}; give a number of rounds, 0 for none")
+        if self.suppose and (self.criterion != "margins" or self.top_k is not None):
+            given = f"--criterion {self.criterion}" if self.criterion != "margins" else f"--top-k {self.top_k}"
+            raise InputError(
+                f"--suppose {self.suppose} proves rows one by one, each of which has to hold; with {given} they need "
+                "not. Leave one of them away"
+            )
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance is {self.tolerance}; give a number between 0 and 1, say 0.001")
         if self.readout is not None and self.readout not in READOUTS:

@@ -57,7 +57,8 @@ class Scoring:
     def to_json(self) -> dict[str, Any]:
         """The request with what it says of the sampling, without what a score does not use."""
         plain = self.request.to_json()
-        for name in ("relaxation", "tolerance", "clip_bound", "criterion", "memory", "optimize", "radius", "radius_db"):
+        unused = ("relaxation", "tolerance", "clip_bound", "criterion", "memory", "optimize", "suppose")
+        for name in (*unused, "radius", "radius_db"):
             del plain[name]
         return plain | {
             "samples": self.samples,

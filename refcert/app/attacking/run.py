@@ -57,5 +57,5 @@ def run_attack(
 
 def request_json(request: Request) -> dict[str, Any]:
     """The request without what an attack does not use: planes and their search."""
-    unused = ("relaxation", "tolerance", "clip_bound", "memory", "optimize", "dtype")
+    unused = ("relaxation", "tolerance", "clip_bound", "memory", "optimize", "suppose", "dtype")
     return {name: value for name, value in request.to_json().items() if name not in unused}

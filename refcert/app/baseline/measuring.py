@@ -83,6 +83,7 @@ class _Batch:
             chunk=self.request.batch_size,
             memory=self.request.memory,
             optimize=self.request.optimize,
+            suppose=self.request.suppose,
         )
 
     def samples(self) -> list[Sample]:

@@ -11,7 +11,7 @@ NOT_ASKED: Final = ("model", "data", "device", "batch_size", "memory", "seed")
 """Fields of a request that say where things are and how they are computed, not what is asked."""
 
 
-OFF: Final[Mapping[str, Any]] = {"optimize": 0}
+OFF: Final[Mapping[str, Any]] = {"optimize": 0, "suppose": 0}
 """Options that came after the first baselines, with their value where they are off: older baselines stay valid."""
 
 

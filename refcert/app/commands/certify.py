@@ -27,6 +27,7 @@ from refcert.app.commands.options import (
     Tolerance,
     TopK,
     Workers,
+    Suppose,
 )
 from refcert.app.commands.question import request_of
 from refcert.app.commands.shared import as_number, as_path, as_seed, as_whole, audit_exit, print_result, progress_bars
@@ -112,6 +113,7 @@ def certify(
     ] = "margins",
     relaxation: Relaxation = None,
     optimize: Optimize = 0,
+    suppose: Suppose = 0,
     dtype: Dtype = "float64",
     device: Device = "cpu",
     batch_size: Annotated[
@@ -170,6 +172,7 @@ def certify(
         criterion=criterion,
         memory=memory,
         optimize=optimize,
+        suppose=suppose,
     )
     summary = run(
         request,

@@ -78,6 +78,15 @@ Optimize = Annotated[
         "are worth their time.",
     ),
 ]
+Suppose = Annotated[
+    int,
+    typer.Option(
+        parser=as_whole,
+        metavar="ROUNDS",
+        help="Try what is not proved then by contradiction: bounds under the supposition that a row does not hold, in at "
+        "most so many rounds; 0: none. 10 are enough.",
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option(
