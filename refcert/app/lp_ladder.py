@@ -133,8 +133,8 @@ def ladder_of_run(
     if request.optimize or request.suppose:
         option = f"--optimize {request.optimize}" if request.optimize else f"--suppose {request.suppose}"
         raise InputError(
-            f"{path} was made with {option}: every bound has planes of its own there, and the programs have one set for "
-            "all; give a run without it"
+            f"{path} was made with {option}: every bound has planes of its own there, and the programs have one set "
+            "for all; give a run without it"
         )
     try:
         model, data = _reopened(run, request)

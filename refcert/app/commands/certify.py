@@ -23,11 +23,11 @@ from refcert.app.commands.options import (
     Resume,
     Search,
     Spec,
+    Suppose,
     Target,
     Tolerance,
     TopK,
     Workers,
-    Suppose,
 )
 from refcert.app.commands.question import request_of
 from refcert.app.commands.shared import as_number, as_path, as_seed, as_whole, audit_exit, print_result, progress_bars

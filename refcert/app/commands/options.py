@@ -83,8 +83,8 @@ Suppose = Annotated[
     typer.Option(
         parser=as_whole,
         metavar="ROUNDS",
-        help="Try what is not proved then by contradiction: bounds under the supposition that a row does not hold, in at "
-        "most so many rounds; 0: none. 10 are enough.",
+        help="Try what is not proved then by contradiction: bounds under the supposition that a row does not hold, in "
+        "at most so many rounds; 0: none. 10 are enough.",
     ),
 ]
 Memory = Annotated[
