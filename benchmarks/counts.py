@@ -15,6 +15,12 @@ from gpu_engine.spec import FrameBalls, untargeted
 FALLS_SHORT, ABOVE_THE_ATTACK = " (falls short)", " (above the attack)"
 
 
+def options_of(levers: str) -> Options:
+    """'octagon+optimize=20+suppose=10': a relaxation and what it is tightened by."""
+    relaxation, *more = levers.split("+")
+    return Options(relaxation, **{name: int(number) for name, number in (one.split("=") for one in more)})  # type: ignore[arg-type]
+
+
 def certified_counts(
     model: RecurrentClassifier,
     x: torch.Tensor,

@@ -1,9 +1,10 @@
 """Protocol P6: PROVER's own sampling on the seven shared LSTMs, between CROWN's counts and an attack's.
 
-    python -m benchmarks.prover_sampling [--relaxations best,parallel] [--models a,b]
+    python -m benchmarks.prover_sampling [--relaxations best,octagon+suppose=10] [--models a,b]
 
 `torch.randperm(10000)` with a generator seeded 1000, walked until 100 MNIST test images are classified correctly;
-l_inf, the same radius on every frame, clip [0, 1], untargeted. A cell of `best` is marked where it is below CROWN's or
+l_inf, the same radius on every frame, clip [0, 1], untargeted. A cell of `best`, or of
+proofs by contradiction, is marked where it is below CROWN's or
 the prototype's count; any cell is marked where it is above the number of samples that a PGD attack leaves.
 """
 
@@ -16,8 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.common import first_correct, header, samples, shared_model, table
-from benchmarks.counts import certified_counts, marked, marks
-from gpu_engine.search.certify import Options
+from benchmarks.counts import certified_counts, marked, marks, options_of
 
 RADII = (0.005, 0.008, 0.010, 0.011, 0.014, 0.017, 0.020)
 UNKNOWN = (None,) * len(RADII)
@@ -54,7 +54,7 @@ def shown(counts: Sequence[int | None]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--relaxations", default="best,parallel")
+    parser.add_argument("--relaxations", default="parallel,best,octagon,octagon+suppose=10")
     arguments = parser.parse_args()
     order = torch.randperm(10000, generator=torch.Generator().manual_seed(1000))
     sections, cells = [], []
@@ -66,9 +66,13 @@ def main() -> None:
         if any(known.prototype):
             rows.append(["prototype, parallel", *shown(known.prototype), "-"])
         for relaxation in arguments.relaxations.split(","):
-            counts, milliseconds = certified_counts(model, x, labels, RADII, Options(relaxation), (0.0, 1.0))
+            counts, milliseconds = certified_counts(model, x, labels, RADII, options_of(relaxation), (0.0, 1.0))
             needed = [max(a, b or 0) for a, b in zip(known.crown, known.prototype, strict=True)]
-            cells.append(marked(counts, needed if relaxation == "best" else [0] * len(RADII), known.ceiling))
+            cells.append(
+                marked(
+                    counts, needed if relaxation.startswith(("best", "octagon+")) else [0] * len(RADII), known.ceiling
+                )
+            )
             rows.append([f"**{relaxation}**", *cells[-1], f"{milliseconds:.1f}"])
         if any(known.ceiling):
             rows.append(["PGD leaves", *shown(known.ceiling), "-"])

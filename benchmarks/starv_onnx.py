@@ -1,6 +1,6 @@
 """Protocol P5: certified counts on the GRUs and LSTMs that the StarV evaluation published as ONNX files.
 
-    python -m benchmarks.starv_onnx [--relaxations parallel,planes,best] [--repeat 3]
+    python -m benchmarks.starv_onnx [--relaxations parallel,octagon+suppose=10] [--repeat 3]
 
 First 100 correctly classified MNIST test images in order, two frames of 392 pixels in [0, 1], l_inf on both frames, no
 clip, untargeted. A cell is marked where it is below the prototype's count (planes parallel in the state) or above the
@@ -13,9 +13,8 @@ import argparse
 from dataclasses import dataclass
 
 from benchmarks.common import first_correct, header, samples, shared_folder, table
-from benchmarks.counts import certified_counts, marked, marks
+from benchmarks.counts import certified_counts, marked, marks, options_of
 from gpu_engine.onnx_loading import load_onnx
-from gpu_engine.search.certify import Options
 
 SMALL, LARGE = (0.005, 0.010, 0.015, 0.020, 0.025), (0.0025, 0.005, 0.0075, 0.010, 0.0125)
 
@@ -62,7 +61,7 @@ MODELS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--relaxations", default="parallel,planes,best")
+    parser.add_argument("--relaxations", default="parallel,planes,best,octagon,octagon+suppose=10")
     parser.add_argument("--repeat", type=int, default=3, help="runs; the time is the shortest")
     arguments = parser.parse_args()
     sections, cells = [], []
@@ -74,7 +73,7 @@ def main() -> None:
         rows.append(["prototype, parallel", *map(str, published.prototype), "-"])
         for relaxation in arguments.relaxations.split(","):
             runs = [
-                certified_counts(model, x, labels, published.radii, Options(relaxation), None)
+                certified_counts(model, x, labels, published.radii, options_of(relaxation), None)
                 for _ in range(arguments.repeat)
             ]
             needed = published.prototype if relaxation != "planes" else (0,) * len(published.radii)

@@ -126,7 +126,7 @@ class _Supposed(_Run):
             if isinstance(step, Nonlinear):
                 self._planes(number, step)
             used = self.usage.arguments.get(number)
-            if used is not None:
+            if used is not None and not isinstance(step, Input):
                 self._narrow(number, used)
         lower = self.row_constant[:, 0] + self._lower_of_row()
         _require_finite("the bound of the supposed row", lower)
@@ -200,7 +200,6 @@ class _Supposed(_Run):
 
     def _narrow(self, number: int, used: Ranges) -> None:
         step, box = self.tape.steps[number], self.state.box[number]
-        assert not isinstance(step, Input)
         rows = torch.eye(step.size, dtype=self.dtype, device=self.device)
         start = Forms(torch.zeros(self.batch, 1, dtype=self.dtype, device=self.device))
         if used != ((0, step.size),):

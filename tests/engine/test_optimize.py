@@ -125,9 +125,9 @@ def test_gradients_of_product_offsets(kind):
     slopes = [
         torch.randn(200, generator=generator, dtype=torch.float64).mul(0.2).requires_grad_(True) for _ in range(2)
     ]
-    offset = product_offset(kind, v, z, *slopes)
+    offset = product_offset(kind, (v, z), *slopes)
     for which, slope in enumerate(torch.autograd.grad(offset.sum(), slopes)):
-        check_slope(lambda values: product_offset(kind, v, z, *values), slopes, which, slope)
+        check_slope(lambda values: product_offset(kind, (v, z), *values), slopes, which, slope)
 
 
 @pytest.mark.parametrize("sign", [ABOVE, BELOW])
