@@ -91,7 +91,7 @@ class Checked:
         written = Certificates(batch, network)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            (folder / network.file).write_bytes(network.content())
+            (folder / "network.safetensors").write_bytes(network.content())
             for k, margin in enumerate(written.margins):
                 if margin > 0:
                     path = folder / "one.safetensors"

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ KEEP_OFF = 0.05
 # So many outcomes on one side in a row, and the bracket is halved: a margin that jumps, or is infinite, misleads any
 # interpolation.
 PATIENCE = 3
+# A search that goes on from proved radii multiplies them by this, until an attempt fails.
+GROWTH_FROM_KNOWN = 1.25
 # A bound on the time: a bracket is halved in every PATIENCE + 1 evaluations at least, mostly far sooner.
 MAX_EVALUATIONS = 200
 
@@ -81,12 +84,15 @@ def search_radius(
     tolerance: float = 1e-3,
     progress: Callable[[int], None] | None = None,
     movable: Tensor | None = None,
+    known: Radii | None = None,
 ) -> Radii:
     """Search the largest radius with a positive margin, for every sample by itself.
 
     margins: the question at given radii; sets must grow with the radius. largest: no radius above this is tried.
     tolerance: the bracket's width relative to its upper end. progress: called with the number of samples that
     finished. movable (batch,) bool: False for samples whose set is the same at every radius, which need no search.
+    known: radii that were proved before, by quicker bounds, to go on from; only signs of margins are used then, because
+    a proof by contradiction has no margin to speak of.
     Raises SpecificationError, and NumericalError if a margin is not a number.
     """
     if not 0 < tolerance < 1:
@@ -94,11 +100,11 @@ def search_radius(
     if not (largest > 0 and math.isfinite(largest)):
         raise SpecificationError(f"the largest radius to try is {largest}; give a positive number")
     zero = torch.zeros(batch, dtype=torch.float64)
-    at_zero = _asked(margins, torch.arange(batch), zero)
+    at_zero = _asked(margins, torch.arange(batch), zero) if known is None else known.margin
     bracket = _Bracket(
         margin=at_zero.clone(),
-        low=zero.clone(),
-        low_weight=at_zero.clone(),
+        low=zero.clone() if known is None else known.proved.clone(),
+        low_weight=at_zero.clone() if known is None else torch.ones_like(zero),
         high=torch.full_like(zero, math.inf),
         high_weight=zero.clone(),
         last_side=zero.clone(),
@@ -109,19 +115,21 @@ def search_radius(
         active = active & movable
     if progress is not None:
         progress(int((~active).sum()))
-    guess = torch.full_like(zero, largest * FIRST_SHARE)
-    evaluations = batch
+    active = active & (bracket.low < largest)
+    growth = 2.0 if known is None else GROWTH_FROM_KNOWN
+    guess = torch.full_like(zero, largest * FIRST_SHARE) if known is None else _propose(bracket, largest, growth)
+    evaluations = batch if known is None else known.evaluations
     for _ in range(MAX_EVALUATIONS):
         index = active.nonzero()[:, 0]
         if len(index) == 0:
             break
         found = _asked(margins, index, guess[index])
         evaluations += len(index)
-        _update(bracket, index, guess[index], found)
+        _update(bracket, index, guess[index], found, known is None)
         narrow = torch.isfinite(bracket.high) & (bracket.high - bracket.low <= tolerance * bracket.high)
         done = active & (narrow | (bracket.low >= largest))
         active = active & ~done
-        guess = _propose(bracket, largest)
+        guess = _propose(bracket, largest, growth)
         if progress is not None and bool(done.any()):
             progress(int(done.sum()))
     # Where not even the input itself is proved, no radius above 0 was tried.
@@ -160,8 +168,8 @@ def certified_radius(
         return FrameBalls(center[index], radius[:, None] * direction[index], p, clip, clip_bound)
 
     largest = largest_radius(center, p, clip) if largest is None else largest
-    margins = _margins(model, balls, specification, options, lengths)
-    return search_radius(margins, len(center), largest, tolerance, progress, direction.amax(1) > 0)
+    asked = _Asked(model, balls, specification, lengths)
+    return asked.search(options, largest, tolerance, progress, direction.amax(1) > 0)
 
 
 def certified_sequence_radius(
@@ -189,8 +197,8 @@ def certified_sequence_radius(
         return SequenceBall(center[index], radius, p, clip, None if moves is None else moves[index], clip_bound)
 
     largest = largest_radius(center.flatten(1)[:, None], p, clip) if largest is None else largest
-    margins = _margins(model, ball, specification, options, lengths)
-    return search_radius(margins, len(center), largest, tolerance, progress, None if moves is None else moves.any(1))
+    asked = _Asked(model, ball, specification, lengths)
+    return asked.search(options, largest, tolerance, progress, None if moves is None else moves.any(1))
 
 
 def certified_scale(
@@ -223,8 +231,7 @@ def certified_scale(
     width = (boxes.upper - boxes.lower).amax((1, 2))
     if largest is None:
         largest = largest_radius(center, math.inf, None) / (float(width.max()) or 1.0)
-    margins = _margins(model, scaled, specification, options, lengths)
-    return search_radius(margins, len(center), largest, tolerance, progress, width > 0)
+    return _Asked(model, scaled, specification, lengths).search(options, largest, tolerance, progress, width > 0)
 
 
 def scaled_boxes(boxes: Boxes, center: Tensor, scale: Tensor) -> Boxes:
@@ -245,28 +252,46 @@ def scaled_boxes(boxes: Boxes, center: Tensor, scale: Tensor) -> Boxes:
     return Boxes(lower, upper)
 
 
-def _margins(
-    model: RecurrentClassifier,
-    family: Callable[[Tensor, Tensor], InputSet],
-    specification: Specification,
-    options: Options | None,
-    lengths: Tensor | None,
-) -> Margins:
-    chosen = options or Options()
+@dataclass(frozen=True)
+class _Asked:
+    """The question at every radius. family: the sets of some samples with a radius each."""
 
-    def margins(index: Tensor, radius: Tensor) -> Tensor:
-        some = None if lengths is None else lengths[index]
+    model: RecurrentClassifier
+    family: Callable[[Tensor, Tensor], InputSet]
+    specification: Specification
+    lengths: Tensor | None
+
+    def search(
+        self,
+        options: Options | None,
+        largest: float,
+        tolerance: float,
+        progress: Callable[[int], None] | None,
+        movable: Tensor | None,
+    ) -> Radii:
+        """Bounds first; then proofs by contradiction, where they are asked for, go on from what bounds have proved."""
+        chosen, batch = options or Options(), len(self.specification)
+        quick = replace(chosen, suppose=0)
+        told = None if chosen.suppose else progress
+        found = search_radius(partial(self.margins, quick), batch, largest, tolerance, told, movable)
+        if not chosen.suppose:
+            return found
+        return search_radius(partial(self.margins, chosen), batch, largest, tolerance, progress, movable, found)
+
+    def margins(self, options: Options, index: Tensor, radius: Tensor) -> Tensor:
+        some = None if self.lengths is None else self.lengths[index]
+        specification = self.specification.select(index)
         try:
-            return certify(model, family(index, radius), specification.select(index), chosen, lengths=some).margin
+            return certify(self.model, self.family(index, radius), specification, options, lengths=some).margin
         except NumericalError:
             # Bounds overflow at a radius that is far too large for one of the samples: nothing is proved there.
             if len(index) > 1:
-                return torch.cat([margins(index[k : k + 1], radius[k : k + 1]) for k in range(len(index))])
+                return torch.cat(
+                    [self.margins(options, index[k : k + 1], radius[k : k + 1]) for k in range(len(index))]
+                )
             if float(radius[0]) == 0:
                 raise
             return torch.full_like(radius, -math.inf)
-
-    return margins
 
 
 def _asked(margins: Margins, index: Tensor, radius: Tensor) -> Tensor:
@@ -284,14 +309,16 @@ def _above(x: Tensor) -> Tensor:
     return torch.nextafter(x, torch.full_like(x, math.inf))
 
 
-def _update(bracket: _Bracket, index: Tensor, radius: Tensor, found: Tensor) -> None:
-    proved = found > 0
+def _update(bracket: _Bracket, index: Tensor, radius: Tensor, margin: Tensor, smooth: bool = True) -> None:
+    """smooth: whether the interpolation may use the margins, or their signs alone."""
+    proved = margin > 0
+    found = margin if smooth else torch.where(proved, 1.0, -1.0).to(margin.dtype)
     side = torch.where(proved, 1.0, -1.0).to(found.dtype)
     repeated = bracket.last_side[index] == side
     # Illinois: the end that stays twice in a row has its margin halved, which pulls the next guess to it.
     low_weight = torch.where(~proved & repeated, bracket.low_weight[index] / 2, bracket.low_weight[index])
     high_weight = torch.where(proved & repeated, bracket.high_weight[index] / 2, bracket.high_weight[index])
-    bracket.margin[index] = torch.where(proved, found, bracket.margin[index])
+    bracket.margin[index] = torch.where(proved, margin, bracket.margin[index])
     bracket.low[index] = torch.where(proved, radius, bracket.low[index])
     bracket.low_weight[index] = torch.where(proved, found, low_weight)
     bracket.high[index] = torch.where(proved, bracket.high[index], radius)
@@ -300,7 +327,8 @@ def _update(bracket: _Bracket, index: Tensor, radius: Tensor, found: Tensor) -> 
     bracket.repeats[index] = torch.where(repeated, bracket.repeats[index] + 1, 1.0)
 
 
-def _propose(bracket: _Bracket, largest: float) -> Tensor:
+def _propose(bracket: _Bracket, largest: float, growth: float = 2.0) -> Tensor:
+    """growth: of the lower end, as long as nothing failed."""
     low, high = bracket.low, bracket.high
     width = high - low
     share = bracket.low_weight / (bracket.low_weight - bracket.high_weight)
@@ -309,5 +337,5 @@ def _propose(bracket: _Bracket, largest: float) -> Tensor:
     halving = torch.where(low > 0, 0.5, KEEP_OFF)
     share = torch.where(bracket.repeats >= PATIENCE, halving, share)
     inside = low + share * width
-    growing = (2 * low).clamp(max=largest)
+    growing = (growth * low).clamp(max=largest)
     return torch.where(torch.isinf(high), growing, inside)
