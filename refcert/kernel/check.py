@@ -15,15 +15,16 @@ from typing import Any, Final
 
 from refcert.kernel.ball import precision
 from refcert.kernel.container import Container, number, parse_container, read_bytes, require_keys, shown
+from refcert.kernel.ends import PRECISIONS
 from refcert.kernel.errors import FailedStepError, KernelInputError, UndecidedStepError, UnreadableError
 from refcert.kernel.input_sets import InputSet, read_input_set
 from refcert.kernel.interval import fill_boxes
 from refcert.kernel.network import Network, digest_text, read_network
 from refcert.kernel.program import Program, unroll
-from refcert.kernel.rules import PRECISIONS, RULES, Claimed
+from refcert.kernel.rules import RULES, Claimed
 from refcert.kernel.specification import Specification, read_specification
 from refcert.kernel.state import Budget, State
-from refcert.kernel.steps import BOX, END, PLANES, Step, has_tensor, read_steps, require_list
+from refcert.kernel.steps import BOX, DIAGONALS, END, PLANES, Step, has_tensor, read_steps, require_list
 
 FORMAT: Final = ("refcert certificate", 1)
 
@@ -143,7 +144,7 @@ class _Order:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.variable, self.stage = 0, PLANES
+        self.variable, self.stage = 0, DIAGONALS
 
     def next(self, step: Step, *, last: bool) -> None:
         """Raise FailedStepError unless the step may stand here, UndecidedStepError if its rule is unknown."""
@@ -157,9 +158,13 @@ class _Order:
             raise FailedStepError(f"variable {step.of} comes behind variable {self.variable}")
         if step.of > self.variable:
             fill_boxes(self.state, self.variable, step.of, PRECISIONS)
-            self.variable, self.stage = step.of, PLANES
-        if step.stage < self.stage or (step.stage == BOX and step.of in self.state.boxes):
+            self.variable, self.stage = step.of, DIAGONALS
+        if self.stage == BOX:
             raise FailedStepError(f"variable {step.of} has its box already")
+        if step.stage < self.stage:
+            raise FailedStepError(f"the {step.rule} of variable {step.of} come behind its planes")
+        if step.stage == DIAGONALS and (step.of, step.part) in self.state.diagonals:
+            raise FailedStepError(f"part {step.part} of variable {step.of} has its diagonals already")
         if step.stage == PLANES and (step.which, step.of, step.part) in self.state.planes:
             raise FailedStepError(f"part {step.part} of variable {step.of} has planes of set {step.which} already")
         self.stage = step.stage

@@ -36,6 +36,8 @@ class PlaneClaim:
     """side of `kind` on the box: f <= (upper) or >= (lower) slope_v v + slope_z z + offset.
 
     For the one-dimensional kinds z is ignored. `shift`, `negated` and the mirrors are set by `as_upper` alone.
+    diagonals: lower and upper end of v + z, lower and upper end of v - z; the claim is then about the points of the
+    box between them, the octagon, which may be empty. Only for products.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class PlaneClaim:
     offset: float
     shift: int = 0
     negated: bool = False
+    diagonals: tuple[float, float, float, float] | None = None
 
     def original_point(self, v: float, z: float) -> tuple[float, float]:
         """The point of this claim's own box behind a point of its mirrored box."""
@@ -60,8 +63,9 @@ class PlaneClaim:
 def as_upper(claim: PlaneClaim) -> PlaneClaim:
     """The equivalent claim about an upper plane; exact, lemma `mirror_symmetry`.
 
-    f(v, -z) = -f(v, z) for products, tanh(-v) = -tanh(v), sigmoid(-v) = 1 - sigmoid(v); a lower plane of
-    relu is an upper plane of -relu on the same box. Raises KernelInputError where the values make no claim.
+    f(v, -z) = -f(v, z) for products (v + z and v - z change places), tanh(-v) = -tanh(v),
+    sigmoid(-v) = 1 - sigmoid(v); a lower plane of relu is an upper plane of -relu on the same box.
+    Raises KernelInputError where the values make no claim.
     """
     _validate(claim)
     kind, low_v, high_v, low_z, high_z = (
@@ -74,10 +78,13 @@ def as_upper(claim: PlaneClaim) -> PlaneClaim:
     slope_v, slope_z, offset = claim.slope_v, claim.slope_z, claim.offset
     if not _is_product(kind):
         low_z = high_z = slope_z = 0.0
+    cut = claim.diagonals
     if claim.side == "upper":
-        return PlaneClaim(kind, "upper", low_v, high_v, low_z, high_z, slope_v, slope_z, offset)
+        return PlaneClaim(kind, "upper", low_v, high_v, low_z, high_z, slope_v, slope_z, offset, diagonals=cut)
     if _is_product(kind):
-        return PlaneClaim(kind, "upper", low_v, high_v, -high_z, -low_z, -slope_v, slope_z, -offset)
+        mirrored = None if cut is None else (*cut[2:], *cut[:2])
+        box = (low_v, high_v, -high_z, -low_z)
+        return PlaneClaim(kind, "upper", *box, -slope_v, slope_z, -offset, diagonals=mirrored)
     if kind == "relu":
         return PlaneClaim(kind, "upper", low_v, high_v, 0.0, 0.0, -slope_v, 0.0, -offset, negated=True)
     shift = 1 if kind == "sigmoid" else 0
@@ -104,3 +111,20 @@ def _validate(claim: PlaneClaim) -> None:
         low, high = getattr(claim, f"lower_{axis}"), getattr(claim, f"upper_{axis}")
         if low > high:
             raise KernelInputError(f"the box is reversed: lower_{axis} = {low!r} is above upper_{axis} = {high!r}")
+    if claim.diagonals is not None:
+        _validate_diagonals(claim.kind, claim.diagonals)
+
+
+def _validate_diagonals(kind: str, diagonals: object) -> None:
+    if not _is_product(kind):
+        raise KernelInputError(f"diagonals are {diagonals!r}, but {kind} has one argument; leave them out")
+    if type(diagonals) is not tuple or len(diagonals) != 4:
+        raise KernelInputError(f"diagonals are {diagonals!r}; give a tuple of four floats, or None")
+    for name, value in zip(("lower_plus", "upper_plus", "lower_minus", "upper_minus"), diagonals, strict=True):
+        if type(value) is not float:
+            raise KernelInputError(f"{name} is {value!r} of type {type(value).__name__}; give a Python float")
+        if not math.isfinite(value):
+            raise KernelInputError(f"{name} is {value}; every end of a diagonal must be finite")
+    for name, low, high in (("plus", *diagonals[:2]), ("minus", *diagonals[2:])):
+        if low > high:
+            raise KernelInputError(f"a diagonal is reversed: lower_{name} = {low!r} is above upper_{name} = {high!r}")

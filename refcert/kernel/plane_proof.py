@@ -11,6 +11,7 @@ Method card
                its tangent at ANY point. Inside, every maximum lies in a convex region on which the surface is
                concave, so the tangent plane at ANY point of that region bounds it. The points are float guesses
                of the contact points (`guesses`): a bad guess can leave a plane undecided, never prove a false one.
+    Octagons   A claim with diagonals is proved by `octagon_proof`.
     Verdicts   PROVED; REFUTED with a float point of the box where the surface lies beyond the plane, and by how
                much at least; UNDECIDED with the reason. Precision is doubled, and guesses are polished, before
                giving up.
@@ -36,6 +37,7 @@ from refcert.kernel.ball import (
 from refcert.kernel.claims import PlaneClaim, Status, Verdict, as_upper
 from refcert.kernel.functions import Curve, sigmoid, tanh
 from refcert.kernel.inside_proof import holds_inside
+from refcert.kernel.octagon_proof import OctagonProof
 from refcert.kernel.side_proof import Ends, Number, Side, holds_on_concave_half
 
 # Doubled until the plane is decided. 1 - tanh(1000) is 2e-869: such an offset against 1 takes 4096 bits.
@@ -48,12 +50,12 @@ POLISH_STEPS: Final = 5
 def check_plane(claim: PlaneClaim, precisions: tuple[int, ...] = PRECISIONS) -> Verdict:
     """Prove or refute the claim. Raises KernelInputError where the values make no claim."""
     upper = as_upper(claim)
-    prove = PROOFS[claim.kind]
+    prove, octagon = PROOFS[claim.kind], None if upper.diagonals is None else OctagonProof(upper)
     reason, bits = "no precision was allowed", 0
     for attempt, bits in enumerate(precisions):
         with precision(bits):
             proof = Proof(upper, polish=attempt * POLISH_STEPS)
-            undecided = prove(proof)
+            undecided = prove(proof) if octagon is None else octagon.undecided(proof, bits)
             if proof.worst is not None:
                 excess, v, z = proof.worst
                 point = claim.original_point(v, z)
@@ -62,6 +64,9 @@ def check_plane(claim: PlaneClaim, precisions: tuple[int, ...] = PRECISIONS) -> 
         if not undecided:
             return Verdict(Status.PROVED, "", bits)
         reason = f"precision exhausted on the {', the '.join(undecided)}"
+        if octagon is not None and octagon.given_up:
+            reason = f"no precision decides the {octagon.given_up}"
+            break
     return Verdict(Status.UNDECIDED, reason, bits)
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from flint import arb
 
 from refcert.kernel.ball import exact, float_above, larger, precision, surely_less, surely_not_negative
 from refcert.kernel.claims import SIDES, PlaneClaim, Status
+from refcert.kernel.ends import PRECISIONS, IntervalArithmetic, SumsOfEnds, ends_of, finite, prove_ends
 from refcert.kernel.errors import FailedStepError, UndecidedStepError
-from refcert.kernel.interval import interval, sharp_sources
 from refcert.kernel.plane_proof import check_plane
 from refcert.kernel.specification import Specification
 from refcert.kernel.state import Planes, State
@@ -24,9 +25,6 @@ from refcert.kernel.substitution import Row, bounds
 
 # Rows of a tensor of planes over two arguments that share their slopes in z.
 SHARED_Z: Final = 5
-
-# Bits of boxes and margins; more of them where the comparison is not decided.
-PRECISIONS: Final = (128, 256, 1024)
 
 
 class Claimed(NamedTuple):
@@ -40,7 +38,7 @@ class Claimed(NamedTuple):
 
 
 def planes(step: Step, state: State, claimed: Claimed) -> None:
-    """Lower and upper planes of one part, proved unit by unit on the box of its arguments."""
+    """Lower and upper planes of one part, proved unit by unit on its domain: box and diagonals of its arguments."""
     part = state.program.variables[step.of].parts[step.part]
     zeros, shared = [0.0] * part.v.size, len(step.rows) == SHARED_Z
     lower: Sequence[list[float]]
@@ -53,13 +51,15 @@ def planes(step: Step, state: State, claimed: Claimed) -> None:
         lower, upper = step.rows[:3], step.rows[3:]
     box_v = state.box(part.v, negate=part.negate)
     box_z = (zeros, zeros) if part.z is None else state.box(part.z)
+    cut = state.diagonals.get((step.of, step.part))
     undecided: str | None = None
     for side, plane in zip(SIDES, (lower, upper), strict=True):
         for unit, values in enumerate(zip(*box_v, *box_z, *plane, strict=True)):
             state.budget.check()
             if not all(map(math.isfinite, values)):
                 raise UndecidedStepError(f"the box of unit {unit} is not bounded", {"unit": unit})
-            verdict = check_plane(PlaneClaim(part.kind, side, *values))
+            claim = PlaneClaim(part.kind, side, *values)
+            verdict = check_plane(claim if cut is None else replace(claim, diagonals=cut[unit]))
             if verdict.status is Status.REFUTED:
                 if not state.sharp(part.v) or (part.z is not None and not state.sharp(part.z)):
                     raise UndecidedStepError(
@@ -86,15 +86,7 @@ def planes(step: Step, state: State, claimed: Claimed) -> None:
     )
 
 
-# boxes
-
-
-class _End(NamedTuple):
-    """One end of a claimed box as the lower bound `claimed` of sign * variable[unit]."""
-
-    unit: int
-    sign: int
-    claimed: float
+# boxes and diagonals
 
 
 def box_interval(step: Step, state: State, claimed: Claimed) -> None:
@@ -114,56 +106,25 @@ def box_intersection(step: Step, state: State, claimed: Claimed) -> None:
 
 def _prove_box(step: Step, state: State, *, by_interval: bool, sets: Sequence[int]) -> None:
     lower, upper = step.rows
-    ends = [_End(u, 1, x) for u, x in enumerate(lower)] + [_End(u, -1, -x) for u, x in enumerate(upper)]
-    for u, (low, high) in enumerate(zip(lower, upper, strict=True)):
-        if low > high:
-            raise FailedStepError(f"the box of unit {u} is empty", {"unit": u, "lower": low, "upper": high})
-    for bits in PRECISIONS:
-        with precision(bits):
-            ends = _open_ends(state, step.of, ends, by_interval, sets)
-        if not ends:
-            state.boxes[step.of] = lower, upper
-            return
-    raise UndecidedStepError(f"an end of the box of unit {ends[0].unit} is undecided", {"unit": ends[0].unit})
+    forms: list[Row] = [{(step.of, unit): 1.0} for unit in range(len(lower))]
+    ends = ends_of(forms, lower, upper, "box")
+    prove_ends(state, ends, IntervalArithmetic(state, step.of) if by_interval else None, sets)
+    state.boxes[step.of] = lower, upper
 
 
-def _open_ends(state: State, number: int, ends: list[_End], by_interval: bool, sets: Sequence[int]) -> list[_End]:
-    """The ends that no way decides. Raises FailedStepError for one that certainly follows in none."""
-    failed: dict[_End, int] = dict.fromkeys(ends, 0)
-    best: dict[_End, arb] = {}
-    ways = [None, *sets] if by_interval else list(sets)
-    left, sharp = ends, sharp_sources(state, number)
-    for which in ways:
-        if not left:
-            return []
-        for end, value in zip(left, _derived(state, number, left, which), strict=True):
-            if surely_not_negative(value - exact(end.claimed)):
-                del failed[end]
-                continue
-            best[end] = larger(best[end], value) if end in best else value
-            certain = state.inputs.exact if which is not None else sharp and value.is_finite()
-            failed[end] += certain and surely_less(value, exact(end.claimed))
-        left = list(failed)
-    for end in left:
-        if failed[end] == len(ways):
-            word = "lower" if end.sign > 0 else "upper"
-            raise FailedStepError(
-                f"the {word} end of unit {end.unit} does not follow",
-                {
-                    "unit": end.unit,
-                    "claimed": end.sign * end.claimed,
-                    "derived": _finite(end.sign * float_above(best[end])),
-                },
-            )
-    return left
-
-
-def _derived(state: State, number: int, ends: Sequence[_End], which: int | None) -> list[arb]:
-    """What one way gives for these ends; None: interval arithmetic."""
-    if which is None:
-        lower, upper = interval(state, number)
-        return [lower[end.unit] if end.sign > 0 else -upper[end.unit] for end in ends]
-    return bounds(state, [{(number, end.unit): float(end.sign)} for end in ends], [0.0] * len(ends), which)
+def diagonals(step: Step, state: State, claimed: Claimed) -> None:
+    """Ends of v + z and v - z of one part, each by adding ends of its box or by back-substitution with any set."""
+    part = state.program.variables[step.of].parts[step.part]
+    assert part.z is not None
+    ends, turn = [], -1.0 if part.negate else 1.0
+    for way, name, (lower, upper) in ((1.0, "v + z", step.rows[:2]), (-1.0, "v - z", step.rows[2:])):
+        forms: list[Row] = [
+            {(part.v.variable, part.v.first + unit): turn, (part.z.variable, part.z.first + unit): way}
+            for unit in range(part.v.size)
+        ]
+        ends += ends_of(forms, lower, upper, name)
+    prove_ends(state, ends, SumsOfEnds(state, part), step.sets)
+    state.diagonals[step.of, step.part] = list(zip(*step.rows, strict=True))
 
 
 # margins
@@ -181,7 +142,7 @@ def margin(step: Step, state: State, claimed: Claimed) -> None:
                 return
             below = [k for k in missing if state.inputs.exact and surely_less(best[k], wanted)]
             if len(below) > specification.spare:
-                found = {"row": below[0], "claimed": claimed.margin, "derived": _finite(float_above(best[below[0]]))}
+                found = {"row": below[0], "claimed": claimed.margin, "derived": finite(float_above(best[below[0]]))}
                 raise FailedStepError(f"row {below[0]} does not reach the margin", found)
     raise UndecidedStepError(f"row {missing[0]} is undecided", {"row": missing[0]})
 
@@ -202,7 +163,7 @@ def margin_per_class(step: Step, state: State, claimed: Claimed) -> None:
                 return
             below = [k for k in missing if state.inputs.exact and surely_less(margins[k], wanted)]
             if below:
-                worst, derived = specification.others[below[0]], _finite(float_above(margins[below[0]]))
+                worst, derived = specification.others[below[0]], finite(float_above(margins[below[0]]))
                 raise FailedStepError(
                     f"class {worst} does not stay below by the margin",
                     {"class": worst, "claimed": claimed.margin, "derived": derived},
@@ -224,12 +185,8 @@ def _best(state: State, rows: Sequence[Row], constants: Sequence[float], sets: S
     return best
 
 
-def _finite(x: float) -> float | None:
-    """None for a bound that is none, as where planes are missing."""
-    return x if math.isfinite(x) else None
-
-
 RULES: Final[dict[str, Callable[[Step, State, Claimed], None]]] = {
+    "diagonals": diagonals,
     "planes": planes,
     "box.interval": box_interval,
     "box.substitution": box_substitution,

@@ -15,6 +15,9 @@ from refcert.kernel.program import Program, View
 Ends = tuple[Sequence[float], Sequence[float]]
 """Lower and upper ends of a variable's units."""
 
+Diagonals = Sequence[tuple[float, float, float, float]]
+"""By unit of a part: lower and upper end of v + z, lower and upper end of v - z; v and z as its planes see them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planes:
@@ -46,13 +49,17 @@ class Budget:
 
 @dataclass(slots=True)
 class State:
-    """boxes: by variable; those in `wider` may be one number wider than the text's. planes: by set, variable, part."""
+    """boxes: by variable; those in `wider` may be one number wider than the text's. planes: by set, variable, part.
+
+    diagonals: by variable and part.
+    """
 
     program: Program
     inputs: InputSet
     budget: Budget
     boxes: dict[int, Ends] = field(default_factory=dict)
     planes: dict[tuple[int, int, int], Planes] = field(default_factory=dict)
+    diagonals: dict[tuple[int, int], Diagonals] = field(default_factory=dict)
     wider: set[int] = field(default_factory=set)
 
     def box(self, view: View, *, negate: bool = False) -> Ends:

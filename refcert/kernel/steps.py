@@ -13,11 +13,12 @@ from refcert.kernel.program import Program
 MAX_STEPS: Final = 1 << 20
 MAX_SETS: Final = 1024
 
-PLANES, BOX, END = range(3)
-"""Stages: about one variable planes come before its box; the end is the last step of all."""
+DIAGONALS, PLANES, BOX, END = range(4)
+"""Stages: about one variable diagonals come first, then planes, then its box; the end is the last step of all."""
 
 # Keys besides `rule`, and the stage.
 FORMS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
+    "diagonals": (("of", "part", "sets"), DIAGONALS),
     "planes": (("of", "part", "set"), PLANES),
     "box.interval": (("of",), BOX),
     "box.substitution": (("of", "sets"), BOX),
@@ -75,8 +76,12 @@ def _read(entry: dict[str, Any], name: str, tensors: Mapping[str, Table], progra
     if stage == BOX:
         return Step(rule, stage, of, sets=sets, rows=_rows(name, tensors, (2,), variable.size))
     if not variable.parts:
-        raise UnreadableError(f"{name} has planes of variable {of}, {variable.label}, which is affine")
+        raise UnreadableError(f"{name} has {rule} of variable {of}, {variable.label}, which is affine")
     part = whole(entry["part"], 0, len(variable.parts) - 1, f"`part` of {name}")
+    if stage == DIAGONALS:
+        if variable.parts[part].z is None:
+            raise UnreadableError(f"{name} has diagonals of part {part} of variable {of}, which has one argument")
+        return Step(rule, stage, of, part, sets=sets, rows=_rows(name, tensors, (4,), variable.size))
     which = whole(entry["set"], 0, MAX_SETS - 1, f"`set` of {name}")
     counts = (4,) if variable.parts[part].z is None else (5, 6)
     return Step(rule, stage, of, part, which, rows=_rows(name, tensors, counts, variable.size))

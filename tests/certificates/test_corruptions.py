@@ -13,7 +13,7 @@ from flint import arb
 
 from benchmarks.corruptions import Report, Trials, keep
 from refcert.kernel import check as kernel
-from refcert.kernel import container, input_sets, rules, substitution
+from refcert.kernel import container, ends, input_sets, rules, substitution
 from refcert.kernel.claims import Status, Verdict
 from tests.certificates import corruption_trial as trial
 from tests.certificates.corruption_seeds import PLANS, TINY, Seed, seed
@@ -165,17 +165,12 @@ def planes_proved_with_a_tolerance(patch: pytest.MonkeyPatch) -> None:
 
 
 def boxes_unproved(patch: pytest.MonkeyPatch) -> None:
-    def lax(step, state, **_) -> None:
-        state.boxes[step.of] = step.rows
-
-    patch.setattr(rules, "_prove_box", lax)
+    patch.setattr(rules, "prove_ends", lambda *_: None)
 
 
 def upper_ends_unproved(patch: pytest.MonkeyPatch) -> None:
-    honest = rules._open_ends
-    patch.setattr(
-        rules, "_open_ends", lambda state, of, ends, *more: honest(state, of, [e for e in ends if e.sign > 0], *more)
-    )
+    honest = rules.prove_ends
+    patch.setattr(rules, "prove_ends", lambda state, ends, *more: honest(state, [e for e in ends if e.sign > 0], *more))
 
 
 def digests_unchecked(patch: pytest.MonkeyPatch) -> None:
@@ -197,7 +192,7 @@ def order_unchecked(patch: pytest.MonkeyPatch) -> None:
     """Steps may stand anywhere, and the margin may be missing."""
 
     def lax(order, step, *, last) -> None:
-        kernel.fill_boxes(order.state, 0, max(step.of, 0), rules.PRECISIONS)
+        kernel.fill_boxes(order.state, 0, max(step.of, 0), ends.PRECISIONS)
 
     patch.setattr(kernel._Order, "next", lax)
 

@@ -32,6 +32,14 @@ GOOD = {
         ({"slope_v": "0.1"}, "slope_v is '0.1' of type str"),
         ({"lower_v": 2.0}, "lower_v = 2.0 is above upper_v = 1.0"),
         ({"lower_z": 2.5}, "lower_z = 2.5 is above upper_z = 2.0"),
+        ({"diagonals": (1.0, 2.0, 3.0)}, "(1.0, 2.0, 3.0)"),
+        ({"diagonals": [1.0, 2.0, 3.0, 4.0]}, "[1.0, 2.0, 3.0, 4.0]"),
+        ({"diagonals": (1.0, 2.0, 3, 4.0)}, "lower_minus is 3 of type int"),
+        ({"diagonals": (1.0, math.inf, 3.0, 4.0)}, "upper_plus is inf"),
+        ({"diagonals": (math.nan, 2.0, 3.0, 4.0)}, "lower_plus is nan"),
+        ({"diagonals": (1.0, 0.5, 3.0, 4.0)}, "lower_plus = 1.0 is above upper_plus = 0.5"),
+        ({"diagonals": (1.0, 1.0, 4.0, 3.0)}, "lower_minus = 4.0 is above upper_minus = 3.0"),
+        ({"kind": "sigmoid", "diagonals": (1.0, 2.0, 3.0, 4.0)}, "sigmoid has one argument"),
     ],
 )
 def test_refused(change, shown):
@@ -43,6 +51,15 @@ def test_refused(change, shown):
 def test_one_dimensional_kinds_ignore_z():
     claim = PlaneClaim(**(GOOD | {"kind": "tanh", "lower_z": math.nan, "slope_z": math.inf}))
     assert as_upper(claim).slope_z == 0.0
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_the_mirror_exchanges_the_diagonals(side):
+    """v + z is v - z of the mirrored claim."""
+    diagonals = (-0.5, 1.0, 0.25, 2.0)
+    claim = PlaneClaim(**(GOOD | {"side": side, "diagonals": diagonals}))
+    assert as_upper(claim).diagonals == (diagonals if side == "upper" else (0.25, 2.0, -0.5, 1.0))
+    assert as_upper(PlaneClaim(**(GOOD | {"side": side}))).diagonals is None
 
 
 @pytest.mark.parametrize("kind", ["sigmoid_times_tanh", "sigmoid_times_identity", "sigmoid", "tanh", "relu"])
