@@ -47,14 +47,53 @@ def hull(claim: PlaneClaim) -> tuple[Ends, Ends]:
     if not claim.kind.startswith("sigmoid_times_"):
         return v, (Fraction(0), Fraction(0))
     z = Fraction(claim.lower_z), Fraction(claim.upper_z)
-    if claim.diagonals is None:
+    return hull_of(v, z, claim.diagonals)
+
+
+def hull_of(v: Ends, z: Ends, diagonals: tuple[float, float, float, float] | None) -> tuple[Ends, Ends]:
+    """The exact least box around what these diagonals leave of a box."""
+    if diagonals is None:
         return v, z
     (v0, v1), (z0, z1) = v, z
-    p0, p1, m0, m1 = map(Fraction, claim.diagonals)
+    p0, p1, m0, m1 = map(Fraction, diagonals)
     return (
         (max(v0, p0 - z1, m0 + z0, (p0 + m0) / 2), min(v1, p1 - z0, m1 + z1, (p1 + m1) / 2)),
         (max(z0, p0 - v1, v0 - m1, (p0 - m1) / 2), min(z1, p1 - v0, v1 - m0, (p1 - m0) / 2)),
     )
+
+
+def z_ends(z: Ends, diagonals: tuple[float, float, float, float] | None, v: Fraction) -> Ends:
+    """The ends of z for this v; reversed where there is none."""
+    if diagonals is None:
+        return z
+    p0, p1, m0, m1 = map(Fraction, diagonals)
+    return max(z[0], p0 - v, v - m1), min(z[1], p1 - v, v - m0)
+
+
+def vertices(claim: PlaneClaim) -> list[tuple[Fraction, Fraction]]:
+    """The corners (v, z) of the domain in order around it, its lower side from left to right first."""
+    (v0, v1), z = hull(claim)
+    if v0 > v1 or z[0] > z[1]:
+        return []
+    at = {v0, v1}
+    if claim.diagonals is not None:
+        p0, p1, m0, m1 = map(Fraction, claim.diagonals)
+        met = [p - y for p in (p0, p1) for y in z] + [m + y for m in (m0, m1) for y in z]
+        met += [(p + m) / 2 for p in (p0, p1) for m in (m0, m1)]
+        at |= {x for x in met if v0 < x < v1}
+    lines = [[(x, z_ends(z, claim.diagonals, x)[side]) for x in sorted(at)] for side in (0, 1)]
+    around = [*_without_straight(lines[0]), *reversed(_without_straight(lines[1]))]
+    return list(dict.fromkeys(around))
+
+
+def _without_straight(line: list[tuple[Fraction, Fraction]]) -> list[tuple[Fraction, Fraction]]:
+    """A line without the inner points at which it does not bend."""
+    kept = line[:1]
+    for k in range(1, len(line) - 1):
+        (a, b), (c, d), (e, f) = kept[-1], line[k], line[k + 1]
+        if (d - b) * (e - c) != (f - d) * (c - a):
+            kept.append(line[k])
+    return kept + line[1:][-1:]
 
 
 def cut(claim: PlaneClaim) -> bool:

@@ -118,8 +118,9 @@ class PlaneTable:
 
 def claim_of(row: Sequence[Any]) -> PlaneClaim:
     """One row of `PlaneTable.rows` as a claim."""
-    *plane, diagonals = row
-    return PlaneClaim(*plane, diagonals=diagonals)
+    kind, side, low_v, high_v, low_z, high_z, slope_v, slope_z, offset, diagonals = row
+    box = low_v, high_v, low_z, high_z
+    return PlaneClaim(kind, side, *box, slope_v, slope_z, offset, diagonals=diagonals)
 
 
 def columns_of(claims: Sequence[PlaneClaim]) -> dict[str, Column]:

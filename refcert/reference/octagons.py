@@ -31,6 +31,8 @@ from refcert.reference.rounding import above, below
 
 # Points of a diagonal edge between which signs of h' and h'' are looked at.
 GRID: Final = 128
+# Steps of Brent's method; what it has then is taken: any point of the edge may be tried.
+STEPS: Final = 200
 
 
 class Diagonals(NamedTuple):
@@ -81,16 +83,23 @@ def extreme_on_octagon(
     if kind not in PRODUCTS:
         raise ReferenceInputError(f"{kind} has one argument, so there is no octagon; leave the diagonals out")
     slope_v, slope_z = float(slope_v), float(slope_z)
-    inside = [
-        (x, y)
-        for x, y in candidates(kind, v, z, slope_v, slope_z)
-        if v.lower <= x <= v.upper and z.lower <= y <= z.upper and _between(diagonals, x, y)
-    ]
-    points = {*inside, *_on_edges(kind, v, z, diagonals, slope_v, slope_z)}
+    points = octagon_candidates(kind, v, z, diagonals, slope_v, slope_z)
     if not points:
         raise ReferenceInputError(f"the octagon of {v}, {z} and {diagonals} is empty; no plane is asked for there")
     tried = [Extreme(evaluate_kind(kind, x, y) - slope_v * x - slope_z * y, x, y) for x, y in sorted(points)]
     return min(tried), max(tried)
+
+
+def octagon_candidates(
+    kind: str, v: Interval, z: Interval, diagonals: Diagonals, slope_v: float, slope_z: float
+) -> set[tuple[float, float]]:
+    """The points at which the difference can be extreme on the octagon: none where it is empty."""
+    inside = (
+        (x, y)
+        for x, y in candidates(kind, v, z, slope_v, slope_z)
+        if v.lower <= x <= v.upper and z.lower <= y <= z.upper and _between(diagonals, x, y)
+    )
+    return {*inside, *_on_edges(kind, v, z, diagonals, slope_v, slope_z)}
 
 
 def _between(diagonals: Diagonals, v: float, z: float) -> bool:
@@ -166,8 +175,9 @@ def _roots(function: Callable[[float], float], nodes: list[float]) -> Iterator[f
     for low, high, at_low, at_high in zip(nodes, nodes[1:], values, values[1:], strict=False):
         if at_low == 0.0:
             yield low
-        elif at_low * at_high < 0.0 or math.copysign(1.0, at_low) != math.copysign(1.0, at_high) and at_high != 0.0:
-            yield float(brentq(function, low, high, xtol=5e-324, rtol=4 * np.finfo(np.float64).eps))
+        elif at_low * at_high < 0.0 or (math.copysign(1.0, at_low) != math.copysign(1.0, at_high) and at_high != 0.0):
+            rtol = 4 * np.finfo(np.float64).eps
+            yield float(brentq(function, low, high, xtol=5e-324, rtol=rtol, maxiter=STEPS, disp=False))
 
 
 def _sech_squared(z: float) -> float:

@@ -14,7 +14,7 @@ Only points of the octagon refute.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -93,8 +93,8 @@ def check_octagon(form: Excess, budget: Budget) -> None:
             if form.kind == PRODUCT_TANH:
                 check_segment(AlongY(form, at), first, last)
             else:  # linear along y
-                for y in (first, last):
-                    check_point(AlongV(form, y), at)
+                for end in (first, last):
+                    check_point(AlongV(form, end), at)
     for turn, level, low, high in octagon.diagonals():
         if low <= high:
             check_diagonal(form, turn, _ball(level), (_ball(low), _ball(high)), budget)
@@ -177,9 +177,9 @@ def _holds(octagon: Octagon, found: ViolatedError) -> bool:
     return all(low <= x <= high for x, (low, high) in pairs)
 
 
-def _ends(place: object, low: Fraction, high: Fraction) -> tuple[Place, Place]:
-    first = place(_ball(low))  # type: ignore[operator]
-    return first, first if low == high else place(_ball(high))  # type: ignore[operator]
+def _ends(place: Callable[[arb], Place], low: Fraction, high: Fraction) -> tuple[Place, Place]:
+    first = place(_ball(low))
+    return first, first if low == high else place(_ball(high))
 
 
 def _ball(x: Fraction) -> arb:
