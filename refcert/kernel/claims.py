@@ -120,11 +120,11 @@ def _validate_diagonals(kind: str, diagonals: object) -> None:
         raise KernelInputError(f"diagonals are {diagonals!r}, but {kind} has one argument; leave them out")
     if type(diagonals) is not tuple or len(diagonals) != 4:
         raise KernelInputError(f"diagonals are {diagonals!r}; give a tuple of four floats, or None")
-    for name, value in zip(("lower_plus", "upper_plus", "lower_minus", "upper_minus"), diagonals, strict=True):
-        if type(value) is not float:
-            raise KernelInputError(f"{name} is {value!r} of type {type(value).__name__}; give a Python float")
-        if not math.isfinite(value):
-            raise KernelInputError(f"{name} is {value}; every end of a diagonal must be finite")
-    for name, low, high in (("plus", *diagonals[:2]), ("minus", *diagonals[2:])):
-        if low > high:
-            raise KernelInputError(f"a diagonal is reversed: lower_{name} = {low!r} is above upper_{name} = {high!r}")
+    for name, end in zip(("lower_plus", "upper_plus", "lower_minus", "upper_minus"), diagonals, strict=True):
+        if type(end) is not float:
+            raise KernelInputError(f"{name} is {end!r} of type {type(end).__name__}; give a Python float")
+        if not math.isfinite(end):
+            raise KernelInputError(f"{name} is {end}; every end of a diagonal must be finite")
+    for name, first, last in (("plus", *diagonals[:2]), ("minus", *diagonals[2:])):
+        if first > last:
+            raise KernelInputError(f"a diagonal is reversed: lower_{name} = {first!r} is above upper_{name} = {last!r}")

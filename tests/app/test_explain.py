@@ -14,11 +14,12 @@ import pytest
 from refcert.app.certificates import explain_print
 from refcert.app.certificates.explain import explain
 from refcert.app.certificates.explain_print import UNITS
-from refcert.app.certificates.step_words import BOX_ROWS, PLANE_ROWS, plane_text
+from refcert.app.certificates.step_words import BOX_ROWS, DIAGONAL_ROWS, PLANE_ROWS, plane_text
 from refcert.kernel.check import check, read_certificate
 from refcert.kernel.rules import RULES
 from tests.app.commands import Result, environment, refcert
 from tests.app.made_certificates import HIDDEN, draft, holey, recurrent, truncated, write
+from tests.certificates import diagonal_vectors
 from tests.certificates.tiny_certificates import Array, Draft, P, array, drafts
 
 NOTHING_PROVED = "Nothing of this is proved here: run refcert check"
@@ -48,7 +49,7 @@ def valid(tmp_path: Path) -> Path:
 def test_every_certificate_is_explained_completely(tmp_path: Path) -> None:
     """Each variable, each step and each of its numbers, for every kind of network, input set, question and rule."""
     rules = set()
-    for name, made in drafts().items():
+    for name, made in {**drafts(), "gru, diagonals": diagonal_vectors.made(diagonal_vectors.GRU)}.items():
         path = write(tmp_path, name, made)
         found = explain(path)
         value = found.to_json()
@@ -248,6 +249,21 @@ def test_numbers_of_every_step_are_the_file_s(tmp_path: Path) -> None:
                 continue
             assert [x for row in step["values"] for x in row] == table.values
             assert tuple(step["rows"]) == (PLANE_ROWS[table.shape[0]] if entry["rule"] == "planes" else BOX_ROWS)
+
+
+def test_diagonals_are_shown_and_named_by_the_planes_behind_them(tmp_path: Path) -> None:
+    made = diagonal_vectors.made(diagonal_vectors.GRU)
+    path = write(tmp_path, "gru", made)
+    steps = parsed(path)["steps"]
+    assert (steps[6]["rule"], steps[6]["part"], steps[6]["set"], steps[6]["sets"]) == ("diagonals", 0, None, [0])
+    assert "v = -" in steps[6]["follows"]  # the negated gate
+    assert "cut by the diagonals of step 6" in steps[8]["follows"]
+    table = made.tensors["step.6"]
+    shown = rows_of(words(path, "--step", 6, "--units"))
+    assert shown == [[str(u), *(repr(table.values[row * 2 + u]) for row in range(4))] for u in range(2)]
+    step = parsed(path, "--step", 6)["step"]
+    assert tuple(step["rows"]) == DIAGONAL_ROWS
+    assert [x for row in step["values"] for x in row] == table.values
 
 
 def rows_of(text: str) -> list[list[str]]:

@@ -13,7 +13,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.certificates import engine_corruptions, planted_corruptions, tiny_certificates, worked_example
+from tests.certificates import (
+    diagonal_vectors,
+    engine_corruptions,
+    planted_corruptions,
+    tiny_certificates,
+    worked_example,
+)
 from tests.certificates.naive_checker import judge
 from tests.certificates.tiny_certificates import Vector, stem
 from tests.certificates.vectors import FOLDER, INDEX, Entry, features, index_text, network_file, rules
@@ -121,7 +127,8 @@ ABOUT = {
 def accepted() -> list[Vector]:
     """The accepted ones that are written by hand."""
     made = {vector.name: vector for vector in tiny_certificates.accepted()}
-    return [worked_example.draft().vector(worked_example.NAME, "VALID"), *(made[name] for name in ACCEPTED)]
+    ours = [worked_example.draft().vector(worked_example.NAME, "VALID"), *(made[name] for name in ACCEPTED)]
+    return ours + diagonal_vectors.accepted()
 
 
 def rejected() -> list[tuple[Vector, str]]:
@@ -129,7 +136,7 @@ def rejected() -> list[tuple[Vector, str]]:
     tables = [*planted_corruptions.SEMANTIC, *planted_corruptions.RAW]
     bases = {name: base for name, base, _, _ in tables}
     made = {vector.name: vector for vector in planted_corruptions.rejected()}
-    return [(made[name], bases[name]) for name in REJECTED]
+    return [(made[name], bases[name]) for name in REJECTED] + diagonal_vectors.rejected()
 
 
 def files(engine: Path = FOLDER / "accepted") -> dict[str, bytes]:
@@ -160,7 +167,7 @@ def listed() -> list[Entry]:
 
 def judged(path: Path) -> int | None:
     """The step that does not hold, by the naive checker."""
-    return judge(path).step
+    return judge(path, products=True).step
 
 
 def entry(

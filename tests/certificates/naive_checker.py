@@ -6,6 +6,8 @@ rules and for boxes beyond binary64. It has no budgets: it is for tests with tin
 specification's. Here are the steps (7, 8) and the file as a whole (3, 9, 10).
 
     verdict, step = judge(path)  # the step that does not hold; None for VALID, and where a digest differs
+    verdict, step = judge(path, products=True)  # also cells `lstm` and `gru`, but their planes are not proved: it
+                                                # looks at points of each domain (`naive_products`)
 """
 
 from __future__ import annotations
@@ -35,12 +37,14 @@ from tests.certificates.naive_network import (
     ZERO,
     Form,
     NotCovered,
+    Part,
     Program,
     dot,
     least_of_box,
     read_inputs,
     read_specification,
 )
+from tests.certificates.naive_products import Ends, image, turned, two_planes, violated
 
 __all__ = ["Judged", "NotCovered", "Unreadable", "check", "judge"]
 
@@ -89,11 +93,14 @@ def outward(low: Fraction, high: Fraction) -> tuple[Fraction, Fraction]:
 
 
 class Bounds:
-    """What is proved so far: planes by (variable, set), boxes by variable; and the procedures that read them."""
+    """What is proved so far: planes by (variable, set), of products by (variable, set, part), boxes by variable,
+    diagonals by (variable, part); and the procedures that read them.
+    """
 
     def __init__(self, program: Program) -> None:
         self.variables, self.least = program.variables, program.inputs.least
-        self.planes: dict[tuple[int, int], list[Vector]] = {}
+        self.planes: dict[tuple[int, ...], list[Vector]] = {}
+        self.diagonals: dict[tuple[int, int], list[Vector]] = {}
         self.boxes: dict[int, list[tuple[Fraction, Fraction]]] = {}
 
     def box(self, v: int) -> list[tuple[Fraction, Fraction]]:
@@ -103,11 +110,21 @@ class Bounds:
         return self.boxes[v]
 
     def interval(self, v: int) -> list[tuple[Fraction, Fraction]]:
-        """Section 8: `interval`, exact."""
+        """Section 8: `interval`, exact; of products by enclosures."""
         variable = self.variables[v]
+        if variable.parts:
+            parts = [
+                [image(part.kind, *self.arguments(part, i)) for i in range(variable.size)] for part in variable.parts
+            ]
+            return [tuple(map(sum, zip(*ends, strict=True))) for ends in zip(*parts, strict=True)]
         if variable.relu_of is not None:
             return [(max(low, ZERO), max(high, ZERO)) for low, high in self.box(variable.relu_of)]
         return [(self.least_unit(v, i, 1), -self.least_unit(v, i, -1)) for i in range(variable.size)]
+
+    def arguments(self, part: Part, unit: int) -> tuple[Ends, Ends]:
+        """The box of v and z of one unit, as the part sees it."""
+        (v, at_v), (z, at_z) = part.v, part.z
+        return turned(part, self.box(v)[at_v + unit]), self.box(z)[at_z + unit]
 
     def least_unit(self, v: int, unit: int, sign: int) -> Fraction:
         """Section 8: `interval`'s lower end of sign * unit, for a frame or an affine variable."""
@@ -133,6 +150,18 @@ class Bounds:
                 constant += dot(a, variable.constant)
                 for u, matrix in variable.terms.items():
                     include(form, u, [dot(a, column) for column in zip(*matrix, strict=True)])
+            elif variable.parts and any(a):
+                for number, part in enumerate(variable.parts):
+                    if (v, which, number) not in self.planes:
+                        return NOTHING
+                    planes = [two_planes(self.planes[v, which, number], i)[k < 0] for i, k in enumerate(a)]
+                    for end, row, sign in ((part.v, 0, -1 if part.negate else 1), (part.z, 1, 1)):
+                        term = [ZERO] * self.variables[end[0]].size
+                        term[end[1] : end[1] + variable.size] = [
+                            sign * k * plane[row] for k, plane in zip(a, planes, strict=True)
+                        ]
+                        include(form, end[0], term)
+                    constant += dot(a, [plane[2] for plane in planes])
             elif any(a):
                 if (v, which) not in self.planes:
                     return NOTHING
@@ -153,6 +182,7 @@ def include(form: Form, v: int, a: Vector) -> None:
 # Section 7: the steps
 
 STEPS = {
+    "diagonals": ["of", "part", "sets"],
     "planes": ["of", "part", "set"],
     "box.interval": ["of"],
     "box.substitution": ["of", "sets"],
@@ -175,11 +205,16 @@ def read_steps(steps: Any, program: Program, tensors: Tensors) -> list[list[Vect
         need("sets" not in keys or rising(step["sets"], SETS) != [], f"step {k}: no set")
         if "of" in keys:
             variable = program.variables[natural(step["of"], program.inputs.frames, len(program.variables))]
-            tables[k] = tensors.take(f"step.{k}", 2 if "box" in step["rule"] else 4, variable.size).rows()
+            count = 2 if "box" in step["rule"] else 4
         if "part" in keys:
-            need(variable.relu_of is not None, f"step {k}: planes of a variable that is not nonlinear")
-            natural(step["part"], 0, 1)
-            natural(step["set"], 0, SETS)
+            need(variable.relu_of is not None or variable.parts != [], f"step {k}: the variable is not nonlinear")
+            natural(step["part"], 0, max(1, len(variable.parts)))
+            need("set" not in keys or natural(step["set"], 0, SETS) >= 0, f"step {k}: set")
+            need(step["rule"] == "planes" or variable.parts != [], f"step {k}: diagonals of one argument")
+            if step["rule"] == "planes" and variable.parts:
+                count = 5 if f"step.{k}" in tensors.left and tensors.left[f"step.{k}"].shape[0] == 5 else 6
+        if "of" in keys:
+            tables[k] = tensors.take(f"step.{k}", count, variable.size).rows()
     return tables
 
 
@@ -188,7 +223,7 @@ class Order:
 
     def __init__(self) -> None:
         self.of = 0
-        self.seen: set[tuple[int, int] | int] = set()  # planes by (variable, set), boxes by variable
+        self.seen: set[tuple[int | str, ...]] = set()  # rule, variable, part, set
 
     def follow(self, step: dict[str, Any], last: bool) -> None:
         prove(("margin" in step["rule"]) == last, "the last step, and no other, is a margin")
@@ -196,9 +231,13 @@ class Order:
             return
         of = step["of"]
         prove(of >= self.of, f"`of` falls from {self.of} to {of}")
-        prove(of not in self.seen, f"variable {of} has its box")
-        what = (of, step["set"]) if step["rule"] == "planes" else of
-        prove(what not in self.seen, f"variable {of} has these planes")
+        prove(("box", of) not in self.seen, f"variable {of} has its box")
+        planes = any(what[:2] == ("planes", of) for what in self.seen)
+        prove(step["rule"] != "diagonals" or not planes, f"variable {of} has planes already")
+        what: tuple[int | str, ...] = ("box", of)
+        if "part" in step:
+            what = (step["rule"], of, step["part"], step.get("set", 0))
+        prove(what not in self.seen, f"variable {of} has {what}")
         self.of = of
         self.seen.add(what)
 
@@ -212,6 +251,43 @@ def prove_planes(bounds: Bounds, step: dict[str, Any], planes: list[Vector]) -> 
             prove(lower_slope * x + lower <= max(x, ZERO), f"the lower plane of unit {unit} at {x}")
             prove(upper_slope * x + upper >= max(x, ZERO), f"the upper plane of unit {unit} at {x}")
     bounds.planes[v, step["set"]] = planes
+
+
+def look_at_planes(bounds: Bounds, step: dict[str, Any], planes: list[Vector]) -> None:
+    """Section 7, `planes` of a product: INVALID if one is violated in a point of its domain that is looked at."""
+    v, number = step["of"], step["part"]
+    part, cut = bounds.variables[v].parts[number], bounds.diagonals.get((v, number))
+    for unit in range(bounds.variables[v].size):
+        ends = None if cut is None else [row[unit] for row in cut]
+        for upper, plane in enumerate(two_planes(planes, unit)):
+            wrong = violated(part.kind, *bounds.arguments(part, unit), ends, plane, bool(upper))
+            prove(not wrong, f"a plane of unit {unit}")
+    bounds.planes[v, step["set"], number] = planes
+
+
+def prove_diagonals(bounds: Bounds, step: dict[str, Any], rows: list[Vector]) -> None:
+    """Section 7, `diagonals`: each end by adding ends of the box, or by a substitution."""
+    v, number = step["of"], step["part"]
+    part = bounds.variables[v].parts[number]
+    turn = Fraction(-1 if part.negate else 1)
+    for unit in range(bounds.variables[v].size):
+        (v_low, v_high), (z_low, z_high) = bounds.arguments(part, unit)
+        ends = [row[unit] for row in rows]
+        prove(ends[0] <= ends[1] and ends[2] <= ends[3], f"the diagonals of unit {unit} are empty")
+        # (the end as a lower bound, what the box gives, the signs of v and z in the form)
+        for end, added, a, b in (
+            (ends[0], v_low + z_low, 1, 1),
+            (-ends[1], -(v_high + z_high), -1, -1),
+            (ends[2], v_low - z_high, 1, -1),
+            (-ends[3], -(v_high - z_low), -1, 1),
+        ):
+            form: Form = {}
+            for (u, first), sign in ((part.v, a * turn), (part.z, Fraction(b))):
+                size = bounds.variables[u].size
+                include(form, u, [sign * (i == first + unit) for i in range(size)])
+            reached = max(added, bounds.largest(form, ZERO, step["sets"]))
+            prove(reached >= end, f"a diagonal of unit {unit}")
+    bounds.diagonals[v, number] = rows
 
 
 def prove_box(bounds: Bounds, step: dict[str, Any], box: list[Vector]) -> None:
@@ -293,7 +369,7 @@ def check(path: Path | str) -> str:
     return judge(path).verdict
 
 
-def judge(path: Path | str) -> Judged:
+def judge(path: Path | str, products: bool = False) -> Judged:
     """Sections 1, 3 and 10: all is read, then the digests and the steps are looked at one by one."""
     body, tensors = read_container(Path(path))
     keys = ["format", "version", "network", "inputs", "specification", "steps", "margin", "claim"]
@@ -307,7 +383,7 @@ def judge(path: Path | str) -> Judged:
     structure, weights = read_network(body["network"], tensors, Path(path).parent)
     need(all(t.dtype in ("F64", "F32") for t in tensors.left.values()), "a narrow type outside of a network")
     inputs = read_inputs(body["inputs"], tensors)
-    program = Program(structure, weights, inputs)
+    program = Program(structure, weights, inputs, products)
     rows = read_specification(body["specification"], program, tensors)
     claimed = dict(tensors.taken)
     tables = read_steps(body["steps"], program, tensors)
@@ -321,7 +397,11 @@ def judge(path: Path | str) -> Judged:
             if step["rule"] not in STEPS:
                 raise Holey(f"the rule {step['rule']} is unknown")
             order.follow(step, last=k == count - 1)
-            if step["rule"] == "planes":
+            if step["rule"] == "diagonals":
+                prove_diagonals(bounds, step, table)
+            elif step["rule"] == "planes" and program.variables[step["of"]].parts:
+                look_at_planes(bounds, step, table)
+            elif step["rule"] == "planes":
                 prove_planes(bounds, step, table)
             elif "box" in step["rule"]:
                 prove_box(bounds, step, table)

@@ -102,25 +102,39 @@ def least_of_one_norm(
 
 
 @dataclass
+class Part:
+    """A product: its kind, the variable and first unit of v and of z, and whether v stands for minus what it reads."""
+
+    kind: str
+    v: tuple[int, int]
+    z: tuple[int, int]
+    negate: bool = False
+
+
+@dataclass
 class Variable:
-    """A frame (neither), an affine variable (a constant, and terms: variable -> matrix) or relu of a variable."""
+    """A frame, an affine variable (a constant, and terms: variable -> matrix), relu of a variable, or products."""
 
     size: int
     constant: Vector | None = None
     terms: dict[int, list[Vector]] = field(default_factory=dict)
     relu_of: int | None = None
+    parts: list[Part] = field(default_factory=list)
 
     def is_frame(self) -> bool:
-        return self.constant is None and self.relu_of is None
+        return self.constant is None and self.relu_of is None and not self.parts
 
 
 Block = tuple[list[Vector], Vector] | None  # `dense` (weight, bias), or `relu`
 
 
 class Program:
-    """Section 4: the variables that the recipe makes, and the answers; weights are taken in the digest's order."""
+    """Section 4: the variables that the recipe makes, and the answers; weights are taken in the digest's order.
 
-    def __init__(self, structure: Any, weights: Tensors, inputs: Inputs) -> None:
+    products: whether the cells `lstm` and `gru` are covered.
+    """
+
+    def __init__(self, structure: Any, weights: Tensors, inputs: Inputs, products: bool = False) -> None:
         self.weights, self.inputs, self.units = weights, inputs, 0
         self.variables: list[Variable] = []
         need(isinstance(structure, str) and structure.count("|") == 3, "not BEFORE|LAYERS|READOUT|AFTER")
@@ -139,9 +153,10 @@ class Program:
                 need(re.fullmatch("(lstm|gru|gru_reset_before|rnn_(tanh|relu|sigmoid))[<>]", name) is not None, name)
             backward = [name.endswith("<") for name in names]
             need(len(names) == len({*backward}), f"the directions of {layer}")
-            if any(name[:-1] != "rnn_relu" for name in names):
+            covered = {"rnn_relu": self.direction} | ({"lstm": self.lstm, "gru": self.gru} if products else {})
+            if any(name[:-1] not in covered for name in names):
                 raise NotCovered(f"the cells of {layer}")
-            tracks = [self.direction(f"layers.{k}.{j}", falls, heard) for j, falls in enumerate(backward)]
+            tracks = [covered[name[:-1]](f"layers.{k}.{j}", name.endswith("<"), heard) for j, name in enumerate(names)]
             heard = [list(states) for states in zip(*tracks, strict=True)]
         heads = heard if self.every else heard[-1:]
         if readout == "final":
@@ -216,6 +231,67 @@ class Program:
         for t in sorted(range(len(heard)), reverse=backward):
             weight = [a + b for a, b in zip(ih, hh, strict=True)] if state else ih
             state = [self.relu(self.dense(weight, heard[t] + state, bias))]
+            states[t] = state[0]
+        return [states[t] for t in sorted(states)]
+
+    def gated(self, at: str, gates: int, heard: list[list[int]]) -> tuple[list[Vector], ...]:
+        """The weights of an `lstm` or a `gru`, and its biases as columns."""
+        ih = self.weights.take(f"{at}.weight_ih", None, self.width(heard[0])).rows()
+        need(len(ih) % gates == 0, f"{at}: {len(ih)} rows")
+        projected = gates == 4 and f"{at}.weight_hr" in self.weights.left
+        states = self.weights.left[f"{at}.weight_hr"].shape[0] if projected else len(ih) // gates
+        hh = self.weights.take(f"{at}.weight_hh", len(ih), states).rows()
+        biases = [self.weights.take(f"{at}.bias_{end}", len(ih)).vector() for end in ("ih", "hh")]
+        return ih, hh, *biases
+
+    def start(self, name: str, size: int) -> list[int]:
+        """A start state; none if it is absent or zero."""
+        if name not in self.weights.left:
+            return []
+        values = self.weights.take(name, size).vector()
+        return [self.add(Variable(size, values))] if any(values) else []
+
+    def lstm(self, at: str, backward: bool, heard: list[list[int]]) -> list[int]:
+        """Recipe 2 for `lstm`."""
+        ih, hh, bias_ih, bias_hh = self.gated(at, 4, heard)
+        size = len(ih) // 4
+        out: list[Vector] = []
+        if f"{at}.weight_hr" in self.weights.left:
+            out = self.weights.take(f"{at}.weight_hr", len(hh[0]), size).rows()
+        bias = [a + b for a, b in zip(bias_ih, bias_hh, strict=True)]
+        hidden, cell = self.start(f"{at}.initial_hidden", len(hh[0])), self.start(f"{at}.initial_cell", size)
+        states = {}
+        for t in sorted(range(len(heard)), reverse=backward):
+            weight = [a + b for a, b in zip(ih, hh, strict=True)] if hidden else ih
+            gates = self.dense(weight, heard[t] + hidden, bias)
+            parts = [Part("sigmoid_times_tanh", (gates, 0), (gates, 2 * size))]
+            parts += [Part("sigmoid_times_identity", (gates, size), (c, 0)) for c in cell]
+            cell = [self.add(Variable(size, parts=parts))]
+            output = Part("sigmoid_times_tanh", (gates, 3 * size), (cell[0], 0))
+            hidden = [self.add(Variable(size, parts=[output]))]
+            if out:
+                hidden = [self.dense(out, hidden, [ZERO] * len(out))]
+            states[t] = hidden[0]
+        return [states[t] for t in sorted(states)]
+
+    def gru(self, at: str, backward: bool, heard: list[list[int]]) -> list[int]:
+        """Recipe 2 for `gru`."""
+        ih, hh, bias_ih, bias_hh = self.gated(at, 3, heard)
+        size, width = len(ih) // 3, len(ih[0])
+        read = [row if i < 2 * size else [ZERO] * width for i, row in enumerate(ih)]
+        bias = [b + (a if i < 2 * size else ZERO) for i, (a, b) in enumerate(zip(bias_ih, bias_hh, strict=True))]
+        unit = [[Fraction(i == j) for j in range(size)] for i in range(size)]
+        state = self.start(f"{at}.initial_hidden", size)
+        states = {}
+        for t in sorted(range(len(heard)), reverse=backward):
+            weight = [a + b for a, b in zip(read, hh, strict=True)] if state else read
+            gates = self.dense(weight, heard[t] + state, bias)
+            reset = self.add(Variable(size, parts=[Part("sigmoid_times_identity", (gates, 0), (gates, 2 * size))]))
+            weight = [a + b for a, b in zip(ih[2 * size :], unit, strict=True)]
+            candidate = self.dense(weight, [*heard[t], reset], bias_ih[2 * size :])
+            parts = [Part("sigmoid_times_tanh", (gates, size), (candidate, 0), negate=True)]
+            parts += [Part("sigmoid_times_identity", (gates, size), (h, 0)) for h in state]
+            state = [self.add(Variable(size, parts=parts))]
             states[t] = state[0]
         return [states[t] for t in sorted(states)]
 

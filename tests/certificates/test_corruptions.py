@@ -16,7 +16,7 @@ from refcert.kernel import check as kernel
 from refcert.kernel import container, ends, input_sets, rules, substitution
 from refcert.kernel.claims import Status, Verdict
 from tests.certificates import corruption_trial as trial
-from tests.certificates.corruption_seeds import PLANS, TINY, Seed, seed
+from tests.certificates.corruption_seeds import DIAGONALS, PLANS, TINY, Seed, seed
 from tests.certificates.corruptions import KINDS, Corruption, Work, corrupted
 
 CLIPPED, TOP_K, SEVERAL = TINY[1], TINY[2], TINY[3]
@@ -26,6 +26,7 @@ FEW = (
     "sigmoid, blocks, substitutions",
     "gru, clipped ball",
     "gru, both directions, last frame",
+    *DIAGONALS,
 )
 
 
@@ -43,7 +44,7 @@ def test_no_corruption_is_taken_for_a_proof() -> None:
 
 def test_every_cell_set_question_readout_and_rule_is_corrupted() -> None:
     cells, sets, asked, readouts, rules_used = set(), set(), set(), set(), set()
-    for name in (*TINY, *PLANS):
+    for name in (*TINY, *PLANS, *DIAGONALS):
         draft = seed(name).copy()
         _, layers, readout, _ = draft.structure.split("|")
         cells |= {direction[:-1] for layer in layers.split(";") for direction in layer.split(",")}
@@ -173,6 +174,10 @@ def upper_ends_unproved(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rules, "prove_ends", lambda state, ends, *more: honest(state, [e for e in ends if e.sign > 0], *more))
 
 
+def diagonals_unproved(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ends.SumsOfEnds, "lower", lambda sums, asked: [arb(end.claimed) for end in asked])
+
+
 def digests_unchecked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(kernel, "_require_named", lambda certificate, claim: None)
 
@@ -257,6 +262,7 @@ FAULTS: list[tuple[Callable[[pytest.MonkeyPatch], None], tuple[str, ...], tuple[
     (planes_proved_with_a_tolerance, FORGED, FEW),
     (boxes_unproved, FORGED, FEW),
     (upper_ends_unproved, FORGED, FEW),
+    (diagonals_unproved, FORGED, DIAGONALS),
     (digests_unchecked, ("bits flipped in the numbers",), FEW),
     (digests_unchecked, ("bits flipped in the network's file",), FEW),
     (digest_without_the_inputs, ("another input set",), FEW),

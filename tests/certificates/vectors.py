@@ -16,7 +16,7 @@ from tests.certificates.naive_container import Tensor, Unreadable, read_containe
 FOLDER = Path(__file__).parents[2] / "proofs" / "vectors"
 INDEX = FOLDER / "vectors.json"
 
-RULES = ("planes", "box.interval", "box.substitution", "box.intersection", "margin", "margin.per_class")
+RULES = ("diagonals", "planes", "box.interval", "box.substitution", "box.intersection", "margin", "margin.per_class")
 CELLS = ("lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu", "rnn_sigmoid")
 READOUTS = ("final", "last_frame", "mean", "max", "every")
 BLOCKS = ("dense", "relu", "sigmoid", "tanh")

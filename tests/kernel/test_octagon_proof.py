@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 from flint import arb, ctx
 
-from refcert.kernel import guesses
+from refcert.kernel import cell_proof, diagonal_proof, guesses, octagon, octagon_proof
 from refcert.kernel.cell_proof import holds_in_cells
 from refcert.kernel.claims import SIDES, PlaneClaim, Status, as_upper
 from refcert.kernel.diagonal_proof import Plane
@@ -264,6 +264,48 @@ def test_a_maximum_outside_does_not_count(beside):
     assert holds_in_cells(shrunk(upper), plane)
     around = replace(upper, diagonals=(2.75, 3.25, 0.75, 1.25))
     assert not holds_in_cells(shrunk(around), plane)
+
+
+def test_rectangles_that_are_left_over_prove_nothing(monkeypatch):
+    upper = as_upper(_peak((0.0, 2.75, -1.0, 3.0), 1e-4))
+    plane = Plane(arb(upper.slope_v), arb(upper.slope_z), arb(upper.offset))
+    monkeypatch.setattr(cell_proof, "CELLS", 1)
+    assert not holds_in_cells(shrunk(upper), plane)
+
+
+def test_pieces_that_are_left_over_prove_nothing(monkeypatch):
+    claim = PlaneClaim("sigmoid_times_identity", "upper", *SQUARE, 0.0, 0.5, 1e-9, diagonals=(0.0, 0.0, -2.0, 2.0))
+    assert check_plane(claim).status is Status.PROVED
+    monkeypatch.setattr(diagonal_proof, "PIECES", 3)
+    assert check_plane(claim).status is Status.UNDECIDED
+
+
+def _off(claim, points):
+    """Lowered below the highest of the points: false."""
+    highest = max(float(_excess(claim, v, z).mid()) for v, z in points)
+    return replace(claim, offset=(highest - 1e-6 * (1 + abs(highest))) * (1 if claim.side == "upper" else -1))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda patch: patch.setattr(octagon_proof, "holds_on_diagonal", lambda *_: octagon_proof.Outcome.PROVED),
+        lambda patch: patch.setattr(octagon, "diagonals", lambda claim: diagonals(claim)[:1]),
+        lambda patch: patch.setattr(octagon, "axes", lambda claim: axes(claim)[:1]),
+        lambda patch: patch.setattr(octagon_proof, "holds_on_concave_half", lambda *_: True),
+        lambda patch: patch.setattr(diagonal_proof, "larger", lambda a, b: b if b is diagonal_proof.ZERO else a),
+        lambda patch: patch.setattr(diagonal_proof._Line, "bend", lambda *_: arb(0)),
+        lambda patch: patch.setattr(octagon_proof, "holds_inside", lambda *_: True),
+    ],
+    ids=["diagonals", "one diagonal", "one side", "between ends", "left end only", "no bend", "inside"],
+)
+def test_what_a_proof_leaves_out_is_seen(fault, monkeypatch):
+    """The planted planes of these tests find a kernel that proves too little."""
+    rng = random.Random("faults")
+    cases = [_off(*one) for kind in KINDS for side in SIDES for one in _nonempty_claims(rng, kind, side, 40)]
+    cases += [_peak((2.75, 3.25, 0.75, 1.25), lowered) for lowered in (1e-9, 1e-4)]
+    fault(monkeypatch)
+    assert any(check_plane(claim, precisions=(128,)).status is Status.PROVED for claim in cases)
 
 
 def test_an_empty_octagon_makes_no_claim_that_could_fail():

@@ -12,7 +12,7 @@ from refcert.app.certificates.step_words import Placed, about, definition, follo
 from refcert.app.errors import InputError
 from refcert.kernel.check import Certificate, read_certificate
 from refcert.kernel.errors import UnreadableError
-from refcert.kernel.steps import PLANES
+from refcert.kernel.steps import DIAGONALS, PLANES
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,12 @@ class Explanation:
 
     def _step(self, one: Placed) -> dict[str, Any]:
         planes = one.step.stage == PLANES
+        of_a_part = planes or one.step.stage == DIAGONALS
         return {
             "number": one.number,
             "rule": one.step.rule,
             "of": one.variable,
-            "part": one.step.part if planes else None,
+            "part": one.step.part if of_a_part else None,
             "set": one.step.which if planes else None,
             "sets": list(one.step.sets) or None,
             "numbers": one.numbers,

@@ -100,7 +100,7 @@ def _print_step(console: Console, found: Explanation, one: Placed, most: int | N
     if not one.step.rows:
         _print_margin(console, found, most)
         return
-    console.print(_planes(found, one, most) if one.step.stage == PLANES else _box(one, most))
+    console.print(_planes(found, one, most) if one.step.stage == PLANES else _ends_table(one, most))
     units = len(one.step.rows[0])
     if most is not None and units > most:
         console.print(f"... and {plural(units - most, 'unit')} more (--units shows all)")
@@ -116,10 +116,11 @@ def _print_margin(console: Console, found: Explanation, most: int | None) -> Non
     console.print(f"m = {decimal(found.certificate.margin)}")
 
 
-def _box(one: Placed, most: int | None) -> Table:
-    table = Table("unit", "lower", "upper")
-    for unit, (low, high) in enumerate(zip(*(row[:most] for row in one.step.rows), strict=True)):
-        table.add_row(str(unit), decimal(low), decimal(high))
+def _ends_table(one: Placed, most: int | None) -> Table:
+    """Of a box or of diagonals: a column for each row of the tensor."""
+    table = Table("unit", *one.rows)
+    for unit, ends in enumerate(zip(*(row[:most] for row in one.step.rows), strict=True)):
+        table.add_row(str(unit), *map(decimal, ends))
     return table
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from refcert.app.certificates.claim_words import decimal, form, numbers, plural
 from refcert.kernel.check import Certificate
 from refcert.kernel.program import Part, Term, Variable, View
-from refcert.kernel.steps import BOX, PLANES, Step
+from refcert.kernel.steps import BOX, DIAGONALS, END, PLANES, Step
 
 # Rows of a tensor of planes, by how many there are (certificate_v1.md, section 7).
 PLANE_ROWS: Final[Mapping[int, tuple[str, ...]]] = {
@@ -18,6 +18,7 @@ PLANE_ROWS: Final[Mapping[int, tuple[str, ...]]] = {
     6: ("lower slope_v", "lower slope_z", "lower offset", "upper slope_v", "upper slope_z", "upper offset"),
 }
 BOX_ROWS: Final = ("lower", "upper")
+DIAGONAL_ROWS: Final = ("lower v + z", "upper v + z", "lower v - z", "upper v - z")
 
 Plane = tuple[float, float | None, float]
 """slope_v, slope_z (None for functions of one argument), offset."""
@@ -33,11 +34,15 @@ _FUNCTIONS: Final = {
 
 @dataclass(frozen=True)
 class Placed:
-    """A step, its number, and by variable that it reads the number of the step before it that gave its box, if any."""
+    """A step, its number, and by variable that it reads the number of the step before it that gave its box, if any.
+
+    diagonals: of planes, the number of the step before it that gave their part's diagonals, if any.
+    """
 
     number: int
     step: Step
     boxes: Mapping[int, int]
+    diagonals: int | None = None
 
     @property
     def known(self) -> bool:
@@ -47,7 +52,7 @@ class Placed:
     @property
     def variable(self) -> int | None:
         """What it is about; None for margins and unknown rules."""
-        return self.step.of if self.step.stage in (PLANES, BOX) else None
+        return self.step.of if self.step.stage not in (None, END) else None
 
     @property
     def numbers(self) -> int | None:
@@ -57,20 +62,26 @@ class Placed:
     @property
     def rows(self) -> tuple[str, ...]:
         """What the rows of its tensor are, if it has one."""
-        return PLANE_ROWS[len(self.step.rows)] if self.step.stage == PLANES else BOX_ROWS
+        if self.step.stage == PLANES:
+            return PLANE_ROWS[len(self.step.rows)]
+        return DIAGONAL_ROWS if self.step.stage == DIAGONALS else BOX_ROWS
 
 
 def placed(certificate: Certificate) -> list[Placed]:
     """All steps in their order. Nothing is judged: a step in the wrong place is shown where it is."""
     given: dict[int, int] = {}
+    cut: dict[tuple[int, int], int] = {}
     found = []
     for number, step in enumerate(certificate.steps):
         one = Placed(number, step, {})
         if one.variable is not None:
             read = _sources(certificate.program.variables[step.of])
-            one = Placed(number, step, {source: given[source] for source in read if source in given})
+            boxes = {source: given[source] for source in read if source in given}
+            one = Placed(number, step, boxes, cut.get((step.of, step.part)) if step.stage == PLANES else None)
             if step.stage == BOX:
                 given[step.of] = number
+            elif step.stage == DIAGONALS:
+                cut[step.of, step.part] = number
         found.append(one)
     return found
 
@@ -131,7 +142,7 @@ def about(certificate: Certificate, one: Placed) -> str:
     if one.step.stage == BOX:
         return f"{one.variable}: {variable.label}"
     part = f", part {one.step.part}" if len(variable.parts) > 1 else ""
-    return f"{one.variable}: {variable.label}{part}, set {one.step.which}"
+    return f"{one.variable}: {variable.label}{part}" + (f", set {one.step.which}" if one.step.stage == PLANES else "")
 
 
 def follows(certificate: Certificate, one: Placed) -> str:
@@ -145,7 +156,15 @@ def _planes(certificate: Certificate, one: Placed) -> str:
     part = part_of(certificate, one)
     function, read = _FUNCTIONS[part.kind], arguments(certificate, part)
     boxes = _boxes_of(certificate, one, {view.variable for view in _views(part)})
-    return f"{function} lies between both planes of each unit on the whole box; {read} ({boxes})"
+    where = "the whole box" if one.diagonals is None else f"the box cut by the diagonals of step {one.diagonals}"
+    return f"{function} lies between both planes of each unit on {where}; {read} ({boxes})"
+
+
+def _diagonals(certificate: Certificate, one: Placed) -> str:
+    part = part_of(certificate, one)
+    boxes = _boxes_of(certificate, one, {view.variable for view in _views(part)})
+    ways = f"by adding ends of the boxes, or {_box_substitution(certificate, one)}"
+    return f"v + z and v - z {ways}; {arguments(certificate, part)} ({boxes})"
 
 
 def _box_interval(certificate: Certificate, one: Placed) -> str:
@@ -178,6 +197,7 @@ def _margin_per_class(certificate: Certificate, one: Placed) -> str:
 
 
 _FOLLOWS: Final[Mapping[str, Callable[[Certificate, Placed], str]]] = {
+    "diagonals": _diagonals,
     "planes": _planes,
     "box.interval": _box_interval,
     "box.substitution": _box_substitution,

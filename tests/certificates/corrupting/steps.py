@@ -109,10 +109,12 @@ def repeat_step(work: Work) -> None:
 def change_step(work: Work) -> None:
     """Another rule, variable, part or set."""
     draw, step = work.draw, work.draw.choice(work.steps)
-    rules = ("planes", "box.interval", "box.substitution", "box.intersection", "margin", "margin.per_class", "magic")
+    boxes = ("box.interval", "box.substitution", "box.intersection")
+    rules = ("diagonals", "planes", *boxes, "margin", "margin.per_class", "magic")
     if draw.random() < 0.3:
         step["rule"] = draw.choice(rules)
-        wanted = {"planes": ("of", "part", "set"), "box.interval": ("of",)}.get(step["rule"], ("of", "sets"))
+        own = {"planes": ("of", "part", "set"), "diagonals": ("of", "part", "sets"), "box.interval": ("of",)}
+        wanted = own.get(step["rule"], ("of", "sets"))
         wanted = ("sets",) if step["rule"].startswith("margin") else wanted
         for key in ("of", "part", "set", "sets"):
             if key in wanted:

@@ -65,6 +65,8 @@ def inward_rows(step: dict[str, Any], table: Array) -> list[tuple[int, int]]:
     if step["rule"] == "planes":
         lower, upper = {4: (1, 3), 5: (2, 4), 6: (2, 5)}[table.shape[0]]
         return [(lower, 1), (upper, -1)]
+    if step["rule"] == "diagonals":
+        return [(0, 1), (1, -1), (2, 1), (3, -1)]
     return [(0, 1), (1, -1)]
 
 

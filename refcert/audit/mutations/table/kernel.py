@@ -9,6 +9,9 @@ from refcert.audit.mutations.mutation import Mutation
 _PLANE: Final = "refcert.kernel.plane_proof"
 _SIDE: Final = "refcert.kernel.side_proof"
 _INSIDE: Final = "refcert.kernel.inside_proof"
+_OCTAGON: Final = "refcert.kernel.octagon"
+_DIAGONAL: Final = "refcert.kernel.diagonal_proof"
+_CELL: Final = "refcert.kernel.cell_proof"
 _BALL: Final = "refcert.kernel.ball"
 _CLAIMS: Final = "refcert.kernel.claims"
 
@@ -67,7 +70,63 @@ FAULTS: Final = (
         "kernel",
         "wrong sign in the mirror of a lower plane",
         _CLAIMS,
-        (("-high_z, -low_z, -slope_v, slope_z, -offset)", "-high_z, -low_z, slope_v, slope_z, -offset)"),),
+        (("*box, -slope_v, slope_z, -offset, diagonals", "*box, slope_v, slope_z, -offset, diagonals"),),
+    ),
+    Mutation(
+        "kernel-diagonals-not-mirrored",
+        "kernel",
+        "a sign: v + z of a mirrored plane is not v - z",
+        _CLAIMS,
+        (("mirrored = None if cut is None else (*cut[2:], *cut[:2])", "mirrored = cut"),),
+    ),
+    Mutation(
+        "kernel-chord-too-low",
+        "kernel",
+        "a wrong constant: the bend of a diagonal edge counts half",
+        _DIAGONAL,
+        (("width * width / 8", "width * width / 16"),),
+    ),
+    Mutation(
+        "kernel-bend-sign",
+        "kernel",
+        "a sign: the mixed term of the second derivative along a diagonal",
+        _DIAGONAL,
+        (("ds * ((s + s - ONE) * g - 2 * self.turn)", "ds * ((s + s - ONE) * g + 2 * self.turn)"),),
+    ),
+    Mutation(
+        "kernel-octagon-side-not-checked",
+        "kernel",
+        "a missed candidate: one side of the box of an octagon",
+        _OCTAGON,
+        (("in dict.fromkeys((claim.lower_z, claim.upper_z)):", "in (claim.lower_z,):"),),
+    ),
+    Mutation(
+        "kernel-octagon-ends-inward",
+        "kernel",
+        "rounding to the wrong side: edges end too soon",
+        _OCTAGON,
+        (("max(own, *(float_below(end) for end in ends))", "max(own, *(float_above(end) for end in ends))"),),
+    ),
+    Mutation(
+        "kernel-octagon-point-outside",
+        "kernel",
+        "refuting a plane where nothing is claimed",
+        _OCTAGON,
+        (("        return all(surely_not_negative(x) for x in room)\n", "        return True\n"),),
+    ),
+    Mutation(
+        "kernel-octagon-inside-left-over",
+        "kernel",
+        "failing open: rectangles that are left over count as proved",
+        _CELL,
+        (("    return not cells\n", "    return True\n"),),
+    ),
+    Mutation(
+        "kernel-diagonal-left-over",
+        "kernel",
+        "failing open: pieces of a diagonal that are left over count as proved",
+        _DIAGONAL,
+        (("if not pieces else Outcome.STUCK", "if pieces is not None else Outcome.STUCK"),),
     ),
     Mutation(
         "kernel-point-not-mirrored-back",
