@@ -36,5 +36,5 @@ def said_plane(claim: PlaneClaim) -> str:
 
 def said_call(name: str, claim: PlaneClaim) -> str:
     """The call that asks a function for the plane."""
-    ends = (claim.lower_v, claim.upper_v, claim.lower_z, claim.upper_z)
+    ends = (claim.lower_v, claim.upper_v, claim.lower_z, claim.upper_z, *(claim.diagonals or ()))
     return f"{name}({claim.kind!r}, {', '.join(f'[{end!r}]' for end in ends)})"

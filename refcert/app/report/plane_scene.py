@@ -86,7 +86,10 @@ def scene_of(
     optimum: Plane | None = None,
     touching: Sequence[tuple[float, float]] | None = None,
 ) -> Scene | None:
-    """None where the box is a single point, or an octagon without area. touching: contact points (v, z); None: they are looked for."""
+    """None where the box is a single point, or an octagon without area.
+
+    touching: contact points (v, z); None: they are looked for.
+    """
     axes = values.wide_axes(claim)
     if not axes:
         return None

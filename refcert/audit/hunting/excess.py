@@ -173,7 +173,8 @@ def surely_not_beyond(claim: PlaneClaim, v: Sequence[float], z: Sequence[float])
 class Excess:
     """The excess of a claim's surface over its plane in float64, exact to a few roundings near the anchor.
 
-    box: as `box_of`, or the floats around an octagon. octagon: None where the plane is one over a box. anchor: a point of the box, its middle by default. level: the excess at the anchor.
+    box: as `box_of`, or the floats around an octagon. octagon: None where the plane is one over a box. anchor: a point
+    of the box, its middle by default. level: the excess at the anchor.
     """
 
     def __init__(self, claim: PlaneClaim, anchor: tuple[float, float] | None = None) -> None:

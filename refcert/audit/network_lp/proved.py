@@ -44,7 +44,8 @@ def sound_pair(
 ) -> SoundPair:
     """The given planes of a nonlinearity for the box v, z of its arguments.
 
-    diagonals: derived ones, for planes that were made for an octagon; without them these are asked of the box. prove: False takes planes as they are where their box holds v, z, for tests of what a fault does. Raises
+    diagonals: derived ones, for planes that were made for an octagon; without them these are asked of the box.
+    prove: False takes planes as they are where their box holds v, z, for tests of what a fault does. Raises
     ReferenceInputError where planes are missing or of another kind, ReferenceFailureError where one is refuted.
     """
     if given is None and equation.kind == "sigmoid_times_identity" and z == POINT_ZERO:
