@@ -1,4 +1,4 @@
-"""The steps of a certificate, section 7 of `proofs/spec/certificate_v1.md`: planes and boxes in the order of variables.
+"""The steps of a certificate, section 7 of `proofs/spec/certificate_v1.md`: diagonals, planes and boxes, by variable.
 
 What nobody needs is left out: boxes of variables that no nonlinearity reads (they follow by interval arithmetic), and
 everything that the outputs do not depend on, such as a backward direction behind the frame that is read.
@@ -6,14 +6,14 @@ everything that the outputs do not depend on, such as a backward direction behin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from gpu_engine.bounds import BoundedProduct
+from gpu_engine.bounds import BoundedProduct, Diagonals
 from gpu_engine.certificates.container import CertificateError, same_bits
 from gpu_engine.propagation.schedule import Bounds
 from gpu_engine.propagation.usage import only_inputs
@@ -22,6 +22,7 @@ from gpu_engine.steps import PRODUCTS, Affine, Input, Tape, sources_of
 MAX_SETS: Final = 1024
 MAX_UNITS: Final = 2**24
 
+DIAGONALS: Final = "diagonals"
 PLANES: Final = "planes"
 BOX_INTERVAL: Final = "box.interval"
 BOX_INTERSECTION: Final = "box.intersection"
@@ -66,7 +67,8 @@ def steps_of(tape: Tape, time: int, bounds: Bounds) -> list[StepBatch]:
     Raises CertificateError where the format's limits are exceeded.
     """
     units = sum(step.size for step in tape.steps)
-    sets = 1 + max(0, *bounds.row_sets, *(which for used in bounds.sets.values() for which in used))
+    several = (bounds.row_sets, *bounds.sets.values(), *bounds.diagonal_sets.values())
+    sets = 1 + max(0, *(which for used in several for which in used))
     if sets > MAX_SETS or units > MAX_UNITS:
         raise CertificateError(
             f"{sets} sets of planes over a program of {units} units; a certificate may have {MAX_SETS} sets and "
@@ -78,6 +80,10 @@ def steps_of(tape: Tape, time: int, bounds: Bounds) -> list[StepBatch]:
         if number not in needed or isinstance(step, Input):
             continue
         of = variables[number]
+        for part, diagonals in _diagonals_of(planes.get(number, {})).items():
+            body = {"rule": DIAGONALS, "of": of, "part": part, "sets": list(bounds.diagonal_sets[number])}
+            ends = [diagonals.plus.lower, diagonals.plus.upper, diagonals.minus.lower, diagonals.minus.upper]
+            found.append(StepBatch(body, _stacked(ends)))
         for part, which in sorted(planes.get(number, ())):
             body = {"rule": PLANES, "of": of, "part": part, "set": which}
             found.append(StepBatch(body, _rows(planes[number][part, which])))
@@ -96,6 +102,12 @@ def _needed(tape: Tape) -> set[int]:
         if number in needed:
             needed |= {view.step for view in sources_of(tape.steps[number])}
     return needed
+
+
+def _diagonals_of(planes: Mapping[tuple[int, int], BoundedProduct]) -> dict[int, Diagonals]:
+    """The diagonals of a step's parts, in order; all sets of a part have the same."""
+    found = {part: product.diagonals for (part, _), product in sorted(planes.items(), key=lambda item: item[0])}
+    return {part: diagonals for part, diagonals in found.items() if diagonals is not None}
 
 
 def _planes_by_step(products: Sequence[BoundedProduct]) -> dict[int, dict[tuple[int, int], BoundedProduct]]:

@@ -17,16 +17,15 @@ from torch import Tensor
 
 from gpu_engine.bounds import Box
 from gpu_engine.relaxations.curves import CURVES
-from gpu_engine.relaxations.octagon_edges import Octagon
-from gpu_engine.relaxations.octagon_maximum import octagon_maximum
+from gpu_engine.relaxations.octagon_maximum import Contour
 from gpu_engine.relaxations.products import PRODUCTS
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kind: str, domain: tuple[Box, Box] | Octagon, slope_v: Tensor, slope_z: Tensor) -> Tensor:
-        if isinstance(domain, Octagon):
-            found = octagon_maximum(PRODUCTS[kind], domain, slope_v, slope_z)
+    def forward(ctx: Any, kind: str, domain: tuple[Box, Box] | Contour, slope_v: Tensor, slope_z: Tensor) -> Tensor:
+        if isinstance(domain, Contour):
+            found = domain.maximum(slope_v, slope_z)
         else:
             found = PRODUCTS[kind].upper_maximum(*domain, slope_v, slope_z)
         ctx.save_for_backward(found.v, found.z)
@@ -51,7 +50,7 @@ class _Curve(torch.autograd.Function):
         return None, None, None, -gradient * at
 
 
-def product_offset(kind: str, domain: tuple[Box, Box] | Octagon, slope_v: Tensor, slope_z: Tensor) -> Tensor:
+def product_offset(kind: str, domain: tuple[Box, Box] | Contour, slope_v: Tensor, slope_z: Tensor) -> Tensor:
     """The least sound offset of an upper plane over sigmoid(v) g(z) on the box or octagon, pushed outward."""
     offset: Tensor = _Product.apply(kind, domain, slope_v, slope_z)  # type: ignore[no-untyped-call]
     return offset

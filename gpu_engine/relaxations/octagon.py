@@ -22,7 +22,7 @@ from torch import Tensor
 from gpu_engine.bounds import Box, Diagonals, Plane, PlanePair
 from gpu_engine.relaxations.least_height import chord_line
 from gpu_engine.relaxations.octagon_edges import Octagon, both_octagons, octagon_of
-from gpu_engine.relaxations.octagon_maximum import octagon_maximum
+from gpu_engine.relaxations.octagon_maximum import contour
 from gpu_engine.relaxations.offsets import pair_from_sides
 from gpu_engine.relaxations.products import Product
 from gpu_engine.relaxations.s_curve import CurveMaximum
@@ -47,14 +47,14 @@ def octagon(product: Product, v: Box, z: Box, diagonals: Diagonals | None = None
 
 def best_slope_v(product: Product, shape: Octagon, slope_z: Tensor) -> Plane:
     """For a given slope_z the upper plane of least height at the centre of the octagon's box."""
-    inner = shape.hull()
-    v, z = inner.v, inner.z
+    edges = contour(product, shape)
+    v, z = edges.inner.v, edges.inner.z
     centre = v.lower + (v.upper - v.lower) / 2
     tangent = torch.sigmoid(centre) * torch.sigmoid(-centre) * product.g_value((z.lower + z.upper) / 2)
     at_ends = tuple(product.maximum_over_z(end, Box(*shape.along_z(end)[:2]), slope_z) for end in (v.lower, v.upper))
 
     def maximum(slope: Tensor) -> CurveMaximum:
-        touched = octagon_maximum(product, shape, slope, slope_z)
+        touched = edges.maximum(slope, slope_z)
         return CurveMaximum(touched.value, touched.v)
 
     line = chord_line(maximum, v, (at_ends[0], at_ends[1]), tangent, EXCHANGES)

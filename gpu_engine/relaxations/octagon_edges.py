@@ -1,7 +1,8 @@
 """The octagon of a pair (v, z) and its eight edges.
 
 Method card
-    Idea       bounds of v + z and v - z cut the box of (v, z) to an octagon: Mine (2006), "The octagon abstract domain".
+    Source     Mine (2006), "The octagon abstract domain".
+    Idea       bounds of v + z and v - z cut the box of (v, z) to an octagon.
                A maximum over it lies on one of eight edges, or inside: four are parts of the sides of the box, on four
                v + z or v - z is constant.
     Sound?     ends of edges are pushed outward, so that the edges found hold all of the octagon's boundary; an edge
@@ -84,7 +85,7 @@ def octagon_of(v: Box, z: Box, diagonals: Diagonals | None) -> Octagon:
 
 
 def both_octagons(shape: Octagon) -> Octagon:
-    """The octagon and, stacked behind it, its mirror image z -> -z, which exchanges both sums (`offsets.both_sides`)."""
+    """The octagon and, stacked behind it, its mirror image z -> -z, which exchanges both sums; see `both_sides`."""
     v, z, plus, minus = shape.v, shape.z, shape.plus, shape.minus
     return Octagon(
         Box(torch.stack((v.lower, v.lower)), torch.stack((v.upper, v.upper))),
