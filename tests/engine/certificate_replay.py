@@ -14,7 +14,7 @@ import numpy as np
 from flint import arb, arb_mat
 
 from tests.engine.certificate_files import File
-from tests.engine.certificate_program import Affine, Frame, Nonlinear, Program, function, matrix, program
+from tests.engine.certificate_program import Affine, Frame, Nonlinear, Part, Program, function, matrix, program
 from tests.engine.certificate_sets import least
 
 PRECISION = 300

@@ -77,7 +77,7 @@ def tighter(replay, number, position, ends) -> bool:
     """Does an end of some unit lie inside what the box gives?"""
     part = replay.program.variables[number].parts[position]
     for unit in range(ends.shape[1]):
-        (low_v, high_v), (low_z, high_z) = replay.argument_ends(part, unit)
+        (low_v, high_v), (low_z, _) = replay.argument_ends(part, unit)
         low_plus, _, _, high_minus = (float(end) for end in ends[:, unit])
         if bool(low_plus > low_v + low_z + 1e-6) or bool(high_minus < high_v - low_z - 1e-6):
             return True
