@@ -12,6 +12,7 @@ from refcert.audit.mutations.table import (
     inputs,
     kernel,
     loading,
+    octagons,
     propagation,
     reference,
     relaxations,
@@ -30,6 +31,7 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     *kernel.FAULTS,
     *reference.FAULTS,
     *audit.FAULTS,
+    *octagons.FAULTS,
 )
 
 EQUIVALENT: Final[tuple[Equivalent, ...]] = equivalent.EQUIVALENT
