@@ -127,7 +127,11 @@ LEMMA = Lemma(
         "gpu_engine.relaxations.octagon_maximum:octagon_maximum",
         "gpu_engine.relaxations.octagon_inside:inside_octagon",
     ),
-    tests=("tests/proofs/test_lemmas.py", "tests/engine/test_octagon_maximum.py"),
+    tests=(
+        "tests/proofs/test_lemmas.py",
+        "tests/engine/test_octagon_maximum.py",
+        "tests/engine/test_octagon_inside.py",
+    ),
     check=lambda: _pieces() + _curvature() + _tangent(),
     controls={
         "B / 16 at the top": lambda: _pieces(quarter=16),

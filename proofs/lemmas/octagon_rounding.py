@@ -300,7 +300,12 @@ LEMMA = Lemma(
         "gpu_engine.relaxations.octagon_maximum:octagon_maximum",
         "gpu_engine.relaxations.octagon_inside:inside_octagon",
     ),
-    tests=("tests/proofs/test_lemmas.py", "tests/proofs/test_roundings.py", "tests/engine/test_octagon_maximum.py"),
+    tests=(
+        "tests/proofs/test_lemmas.py",
+        "tests/proofs/test_roundings.py",
+        "tests/engine/test_octagon_maximum.py",
+        "tests/engine/test_octagon_inside.py",
+    ),
     check=lambda: _outward() + _maximum() + _shift() + _candidates() + _curvature() + _tangent() + _boundary(),
     controls={
         "two more roundings": lambda: _outward(more=2),
