@@ -39,6 +39,11 @@ INPUT_UNITS: Final = 64
 # their value; derived in the lemma `scalar_rounding`.
 SCALAR_UNITS: Final = 96
 
+# Roundings of an octagon's curvature and of a tangent plane beside a diagonal, in units of u relative to the sizes that
+# the code multiplies them by; more than what the lemma `octagon_rounding` needs.
+CURVATURE_UNITS: Final = 256
+TANGENT_UNITS: Final = 192
+
 
 def unit_roundoff(dtype: torch.dtype) -> float:
     """u = 2**-53 for float64 and 2**-24 for float32: half the distance from 1 to the next number."""

@@ -17,6 +17,7 @@ from gpu_engine.model import ACTIVATIONS, READOUTS
 from gpu_engine.propagation import interval
 from gpu_engine.propagation.concretize import PREPARE
 from gpu_engine.relaxations.curves import CURVES
+from gpu_engine.relaxations.octagon_maximum import octagon_maximum
 from gpu_engine.relaxations.products import PRODUCTS
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search import radius
@@ -54,7 +55,11 @@ def items() -> tuple[Item, ...]:
     found: list[Item] = []
     for name, relaxation in RELAXATIONS.items():
         found += [_of("relaxation", name, relaxation.product), _of("lines of", name, relaxation.curve)]
+        if relaxation.octagon is not None:
+            found.append(_of("over octagons, relaxation", name, relaxation.octagon))
     found += [_of("offset of", kind, product.upper_maximum) for kind, product in PRODUCTS.items()]
+    found += [_of("over octagons, offset of", kind, octagon_maximum) for kind in PRODUCTS]
+    found += [_of("inside octagons, of", kind, product.inside) for kind, product in PRODUCTS.items() if product.inside]
     found += [_of("offset of", kind, curve.maximum) for kind, curve in CURVES.items()]
     found += [_of("cell", name, cell) for name, cell in CELLS.items()]
     for kind, prepare in PREPARE.items():

@@ -6,7 +6,7 @@ Method card
                A maximum over it lies on one of eight edges, or inside: four are parts of the sides of the box, on four
                v + z or v - z is constant.
     Sound?     ends of edges are pushed outward, so that the edges found hold all of the octagon's boundary; an edge
-               whose ends have crossed is not there.
+               whose ends have crossed is not there. Lemmas `octagon_edges`, `octagon_offsets`, `octagon_rounding`.
     Shapes     all tensors (...,); those of diagonal edges (4, ...), in the order of `DIRECTIONS`.
 """
 
@@ -102,6 +102,9 @@ def _edge(box: Box, low: Tensor, high: Tensor) -> Edge:
 
 
 def _outward(low: Tensor, high: Tensor, operations: int) -> tuple[Tensor, Tensor]:
-    """Bounds of what these numbers are without the roundings of so many sums."""
-    relative, absolute = gamma(operations + 2, low.dtype), tiny(low.dtype)
+    """Bounds of what these numbers are without the roundings of so many operations, lemma `octagon_rounding`.
+
+    Four more for those of the bounds themselves, and eight underflows.
+    """
+    relative, absolute = gamma(operations + 4, low.dtype), 8 * tiny(low.dtype)
     return low - low.abs() * relative - absolute, high + high.abs() * relative + absolute

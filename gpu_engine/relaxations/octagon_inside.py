@@ -7,7 +7,7 @@ Method card
                that point lies in the octagon. If not, F has its maximum over the part of C in the octagon on an edge,
                where the gradient points outward: g = mu n + r with n the diagonal's direction, and
                g . (x - p) <= mu (level - n . p) + max over the box of r . (x - p).
-    Sound?     yes for any p in C and any mu >= 0: lemmas `octagon_edges`, `concave_region`.
+    Sound?     yes for any p in C and any mu >= 0: lemmas `octagon_offsets`, `concave_region`, `octagon_rounding`.
     Tight?     both points are found by a few steps of Newton's method; too few cost tightness only.
     Shapes     all tensors (...,).
 """
@@ -23,7 +23,7 @@ from gpu_engine.bounds import Box
 from gpu_engine.relaxations.octagon_edges import Octagon
 from gpu_engine.relaxations.s_curve import sech_squared
 from gpu_engine.relaxations.sigmoid_times_tanh import inside
-from gpu_engine.rounding import SCALAR_UNITS, tiny, unit_roundoff
+from gpu_engine.rounding import SCALAR_UNITS, TANGENT_UNITS, tiny, unit_roundoff
 
 NEWTON_STEPS: Final = 3
 
@@ -67,16 +67,30 @@ def _from_the_edge(shape: Octagon, a: Tensor, b: Tensor, v: Tensor, z: Tensor) -
     usable = usable & torch.isfinite(border)
     v = torch.maximum(v, border * (1 + u) + SCALAR_UNITS * tiny(v.dtype))
     v = torch.where(usable, v, 1.0)
-    s = torch.sigmoid(v)
+    bound = _tangent(shape, a, b, v, z, n_v, n_z, level) + _lost(shape, a, b, v, z, level)
+    return torch.where(usable, bound, torch.inf), v, z
+
+
+def _tangent(
+    shape: Octagon, a: Tensor, b: Tensor, v: Tensor, z: Tensor, n_v: Tensor, n_z: Tensor, level: Tensor
+) -> Tensor:
+    """Upper bound of the tangent plane of F at (v, z) over the part of the box with n_v v + n_z z <= level."""
+    box_v, box_z = shape.v, shape.z
+    s, t = torch.sigmoid(v), torch.tanh(z)
     f_v = s * torch.sigmoid(-v) * t - a
-    f_z = s * sech2 - b
+    f_z = s * sech_squared(z) - b
     mu = torch.minimum(n_v * f_v, n_z * f_z).clamp(min=0.0)
     r_v, r_z = f_v - mu * n_v, f_z - mu * n_z
     rise = mu * (level - n_v * v - n_z * z)
     rise_v = torch.where(r_v > 0, r_v * (box_v.upper - v), r_v * (box_v.lower - v))
     rise_z = torch.where(r_z > 0, r_z * (box_z.upper - z), r_z * (box_z.lower - z))
-    bound = s * t - a * v - b * z + rise + rise_v + rise_z
-    return torch.where(usable, bound, torch.inf), v, z
+    return s * t - a * v - b * z + rise + rise_v + rise_z
+
+
+def _lost(shape: Octagon, a: Tensor, b: Tensor, v: Tensor, z: Tensor, level: Tensor) -> Tensor:
+    """What rounding can take from `_tangent`: (v, z) may lie far outside, where the octagon's slack is too small."""
+    reach = 1 + v.abs() + z.abs() + level.abs() + shape.v.magnitude() + shape.z.magnitude()
+    return TANGENT_UNITS * unit_roundoff(v.dtype) * (1 + a.abs() + b.abs()) * reach
 
 
 def _most_violated(shape: Octagon, v: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:

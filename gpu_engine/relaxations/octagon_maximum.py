@@ -6,7 +6,7 @@ Method card
     Idea       Edges along the sides of the box: the S-shaped curves of the box on a part of its sides. Diagonal edges:
                a curve h(v) cut into pieces; on each h <= its chord + N (v - p) (q - v) / 2 with N >= -h'' there, whose
                maximum is known. Inside: the identity has no maximum, for tanh see `octagon_inside`.
-    Sound?     yes: lemmas `octagon_edges`, `candidates_identity`, `candidates_tanh`.
+    Sound?     yes: lemmas `octagon_edges`, `octagon_offsets`, `octagon_rounding`, and those on boxes.
     Tight?     on diagonal edges up to N (length / PIECES)^2 / 8; elsewhere as on boxes.
     Shapes     octagon, slopes and results all (...,); edges (8 or 4, ...), pieces (PIECES, 4, ...).
 """
@@ -19,15 +19,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from gpu_engine.bounds import Box
 from gpu_engine.relaxations.octagon_edges import DIRECTIONS, Octagon
 from gpu_engine.relaxations.offsets import Maximum, largest, rounding_slack
-from gpu_engine.relaxations.products import Product
-from gpu_engine.rounding import unit_roundoff
+from gpu_engine.relaxations.products import CurveBound, Product
+from gpu_engine.rounding import CURVATURE_UNITS, OFFSET_UNITS, unit_roundoff
 
 # Pieces of a diagonal edge. Tightness only.
 PIECES: Final = 8
-# What covers the roundings of a curvature, in units of u: lemma `octagon_rounding`.
-CURVATURE_UNITS: Final = 128
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ class Side:
     upper: Tensor
     there: Tensor
 
+    def less_plane(self, curve: CurveBound, slope: Tensor, slope_across: Tensor) -> tuple[Tensor, Tensor]:
+        """Bound of F on the concave half of each side, and where it is nearly attained; slope: along the side."""
+        found = curve(self.scale, slope, self.lower, self.upper)
+        return torch.where(self.there, found.value - slope_across * self.at, -torch.inf), found.at
+
 
 @dataclass(frozen=True)
 class Contour:
@@ -60,6 +64,8 @@ class Contour:
 
     vertices: (8, ...), the ends of the edges along the box. level_v, level_z: those edges, where v or z is constant.
     diagonals: points on the diagonal edges, (PIECES + 1, 4, ...); bend: N width^2 of the pieces, (PIECES, 4, ...).
+    reach_v, reach_z: boxes of all points at which F is evaluated, but those in `octagon_inside`; sharpest: the largest
+    bend.
     """
 
     product: Product
@@ -69,6 +75,9 @@ class Contour:
     level_z: Side
     diagonals: Points
     bend: Tensor
+    reach_v: Box
+    reach_z: Box
+    sharpest: Tensor
 
     def maximum(self, slope_v: Tensor, slope_z: Tensor) -> Maximum:
         """The maximum of sigmoid(v) g(z) - slope_v v - slope_z z over the octagon, pushed outward."""
@@ -76,24 +85,27 @@ class Contour:
         at_vertices = vertices.less_plane(slope_v, slope_z)
         candidates = [(at_vertices[k], vertices.v[k], vertices.z[k]) for k in range(len(at_vertices))]
         side = self.level_z
-        curve = product.along_v(side.scale, slope_v, side.lower, side.upper)
-        value = torch.where(side.there, curve.value - slope_z * side.at, -torch.inf)
-        candidates += [(value[k], curve.at[k], side.at[k]) for k in range(2)]
+        value, at = side.less_plane(product.along_v, slope_v, slope_z)
+        candidates += [(value[k], at[k], side.at[k]) for k in range(2)]
         if product.along_z is not None:
             side = self.level_v
-            curve = product.along_z(side.scale, slope_z, side.lower, side.upper)
-            value = torch.where(side.there, curve.value - slope_v * side.at, -torch.inf)
-            candidates += [(value[k], side.at[k], curve.at[k]) for k in range(2)]
+            value, at = side.less_plane(product.along_z, slope_z, slope_v)
+            candidates += [(value[k], side.at[k], at[k]) for k in range(2)]
         candidates.append(self._on_diagonals(slope_v, slope_z))
         if product.inside is not None:
             candidates.append(product.inside(self.inner, slope_v, slope_z))
         best = largest(candidates)
-        box_v, box_z = self.inner.v, self.inner.z
-        g_magnitude = torch.maximum(product.g_value(box_z.lower).abs(), product.g_value(box_z.upper).abs())
-        slack = rounding_slack(box_v, box_z, slope_v, slope_z, g_magnitude)
+        slack = self._slack(slope_v, slope_z)
         # Edges are pushed outward: without any the octagon is empty, and every plane is above nothing.
         value = torch.where(best.value == -torch.inf, slack, best.value)
         return Maximum(value + slack, best.v, best.z)
+
+    def _slack(self, slope_v: Tensor, slope_z: Tensor) -> Tensor:
+        """What rounding can take from any candidate, lemma `octagon_rounding`."""
+        v, z = self.reach_v, self.reach_z
+        g_magnitude = torch.maximum(self.product.g_value(z.lower).abs(), self.product.g_value(z.upper).abs())
+        slack = rounding_slack(v, z, slope_v, slope_z, g_magnitude)
+        return slack + OFFSET_UNITS * unit_roundoff(v.lower.dtype) * self.sharpest
 
     def _on_diagonals(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bound of F on the diagonal edges and where it is nearly attained."""
@@ -129,7 +141,7 @@ def contour(product: Product, shape: Octagon) -> Contour:
     vertices_v = torch.stack([edge.lower for edge in along_v] + level_v + [edge.upper for edge in along_v] + level_v)
     vertices_z = torch.stack(level_z + [edge.lower for edge in along_z] + level_z + [edge.upper for edge in along_z])
     f = torch.where(torch.cat((there, there)), product.value(vertices_v, vertices_z), -torch.inf)
-    diagonals, bend = _diagonals(product, shape)
+    diagonals, bend, reach_z = _diagonals(product, shape)
     return Contour(
         product,
         shape.hull(),
@@ -150,11 +162,14 @@ def contour(product: Product, shape: Octagon) -> Contour:
         ),
         diagonals,
         bend,
+        v,
+        reach_z,
+        bend.amax((0, 1)),
     )
 
 
-def _diagonals(product: Product, shape: Octagon) -> tuple[Points, Tensor]:
-    """Points that cut the diagonal edges into pieces, and N width^2 of these."""
+def _diagonals(product: Product, shape: Octagon) -> tuple[Points, Tensor, Box]:
+    """Points that cut the diagonal edges into pieces, N width^2 of these, and the box of z with z of the points."""
     levels, edge = shape.diagonal_edges()
     direction = _column(DIRECTIONS, levels)
     share = _column([k / PIECES for k in range(PIECES)], levels[None])
@@ -163,12 +178,19 @@ def _diagonals(product: Product, shape: Octagon) -> tuple[Points, Tensor]:
     z = direction * (v - levels)
     s, g = torch.sigmoid(v), product.g_value(z)
     width = v[1:] - v[:-1]
-    bend = _curvature(product, direction, v, z, s, g) * width * width
-    return Points(v, z, torch.where(edge.there, s * g, -torch.inf)), torch.where(edge.there, bend, 0.0)
+    bend = _above(_curvature(product, direction, v, z, s, g), torch.maximum(g[1:].abs(), g[:-1].abs()))
+    # Rounding may move z out of its box.
+    known = torch.where(edge.there, z, shape.z.lower)
+    reach = Box(
+        torch.minimum(shape.z.lower, known.amin((0, 1))),
+        torch.maximum(shape.z.upper, known.amax((0, 1))),
+    )
+    points = Points(v, z, torch.where(edge.there, s * g, -torch.inf))
+    return points, torch.where(edge.there, bend * width * width, 0.0), reach
 
 
 def _curvature(product: Product, direction: Tensor, v: Tensor, z: Tensor, s: Tensor, g: Tensor) -> Tensor:
-    """An upper bound, not below 0, of -h'' on every piece of the diagonals.
+    """An upper bound, not below 0 and up to rounding, of -h'' on every piece of the diagonals.
 
     h = sigmoid(v) g(z), z = direction (v - level): with s' = s (1 - s), s'' = -s' tanh(v / 2),
     -h'' = s' (tanh(v / 2) g - 2 direction g') - s g''.
@@ -186,8 +208,13 @@ def _curvature(product: Product, direction: Tensor, v: Tensor, z: Tensor, s: Ten
     if product.along_z is not None:
         # -s g'' = 2 s tanh(z) tanh'(z), positive for z > 0
         bend = bend + 2 * s[1:] * torch.maximum(g[1:], g[:-1]).clamp(min=0.0) * g_most
-    lost = CURVATURE_UNITS * unit_roundoff(v.dtype)
-    return bend * (1 + lost) + lost * (1 + torch.maximum(g[1:].abs(), g[:-1].abs()))
+    return bend
+
+
+def _above(bend: Tensor, g_magnitude: Tensor) -> Tensor:
+    """A curvature, raised by more than its roundings and those of its product with width^2 can have taken."""
+    lost = CURVATURE_UNITS * unit_roundoff(bend.dtype)
+    return bend * (1 + lost) + lost * (1 + g_magnitude)
 
 
 def _column(values: tuple[float, ...] | list[float], like: Tensor) -> Tensor:

@@ -18,6 +18,10 @@
       gamma_N (|a| S_v + |b| S_z + |c| + M_out) is enough.
 (iv)  A bound whose value exceeds the magnitude S of its variable by far is rounded by more than gamma S, but loses
       against the interval bound, which does not.
+(v)   A form v + z or v - z over both arguments of a part (`_Run._diagonals`) takes the place of the part: its exact
+      coefficients +-1 stand where the part's slopes would, so `usage.readers` counts its reads. Its constants are one
+      sum more than those of a box, and its pad is gamma (S_v + S_z), with a step's magnitude for S where an argument is
+      a step itself; both signs of a sum, and both sums, are rows of their own.
 The list of atoms follows `propagation.backward`, `propagation.relaxed` and `propagation.schedule` by hand.
 Underflow: lemma `underflow`. Model: `rounding_gamma`,
 matrix products as plain sums in the engine's dtype (no TF32, no bfloat16).
@@ -36,7 +40,7 @@ from gpu_engine.propagation.relaxed import _pad, relax
 from gpu_engine.propagation.schedule import _Run
 from gpu_engine.steps import MAX_PARTS
 from proofs.lemma import Lemma, LemmaError, Proof
-from proofs.tactics import Expr, equal, identity, nonnegative
+from proofs.tactics import Expr, equal, identity, nonnegative, source_has
 
 m, n, Q, r, S = sp.symbols("m n Q r S", positive=True)
 SIZES = {m: (1, sp.oo), n: (1, sp.oo), Q: (1, sp.oo), r: (1, sp.oo), S: (1, sp.oo)}
@@ -108,6 +112,9 @@ def atoms() -> dict[str, Expr]:
         "boxes: constants": Q + running(),
         "boxes: input": CAST + norm + Q + running(),
         "boxes: interval image": dot(m, CAST) + Q + running(),
+        "diagonals: constants": Q + 1 + running(),
+        "diagonals: sources of an affine argument": dot(m, CAST) + r,
+        "diagonals: input": dot(m, CAST) + r + norm + Q + 1 + running(),
     }
 
 
@@ -160,6 +167,21 @@ def _charge(pad: Callable[[Expr, Expr, Expr, Expr], Expr] | None = None) -> list
     return proof.steps
 
 
+def _diagonals(pad: Callable[[Expr, Expr, Expr], Expr] = lambda gamma, v, z: gamma * (v + z)) -> list[str]:
+    """(v) S_v and S_z hold the sums of all atoms of both arguments."""
+    proof = Proof()
+    gamma, S_v, S_z, c_v, c_z = sp.symbols("gamma S_v S_z c_v c_z", positive=True)
+    ranges = {gamma: (0, 1), S_v: (0, sp.oo), S_z: (0, sp.oo)}
+    proof.by("both arguments' atoms are covered", nonnegative, pad(gamma, S_v, S_z) - gamma * (S_v + S_z), ranges)
+    inside = ranges | {c_v: (0, S_v), c_z: (0, S_z)}
+    proof.by("their constants are among them", nonnegative, pad(gamma, S_v, S_z) - gamma * (c_v + c_z), inside)
+    source_has(_Run._diagonals, "pads.append(self._pad_of(part.v_read) + self._pad_of(part.z_read))")
+    source_has(_Run._diagonals, "own = Box(fixed[j] + ends[:, j, 0] - pad, fixed[j] - ends[:, j, 1] + pad)")
+    source_has(_Run._diagonals, "((part.v_read, (turn, -turn, turn, -turn)), (part.z_read, (1.0, -1.0, -1.0, 1.0)))")
+    source_has(_Run._pad_of, "return self.gamma * read.size + self.net.underflow(read.view.step)")
+    return proof.steps
+
+
 class _Size:
     """A positive symbol that answers .abs(), as the code's tensors do."""
 
@@ -186,12 +208,14 @@ LEMMA = Lemma(
         "gpu_engine.propagation.relaxed:Charge",
         "gpu_engine.propagation.backward:Backward.lower_bounds",
         "gpu_engine.propagation.schedule:bound",
+        "gpu_engine.propagation.schedule:_Run._diagonals",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/engine/test_bounds_law.py"),
-    check=lambda: _charge() + _counts(),
+    check=lambda: _charge() + _counts() + _diagonals(),
     controls={
         "the offset is not charged": lambda: _charge(pad=lambda v, z, c, out: v + z + out),
         "the gate v is not charged": lambda: _charge(pad=lambda v, z, c, out: z + c + out),
+        "diagonals are charged for one argument": lambda: _diagonals(pad=lambda gamma, v, z: gamma * v),
         "one rounding per unit of a step": lambda: _counts(terms=m + 2 * Q + 4 * r + 4 * n + 4 * S + 64),
         "no inputs": lambda: _counts(terms=2 * m + 2 * Q + 4 * r + 4 * S + 64),
         "chains of affine steps are forgotten": lambda: _counts(terms=2 * m + 4 * r + 4 * n + 4 * S + 64),

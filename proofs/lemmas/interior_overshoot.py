@@ -1,7 +1,7 @@
 """The interior tangent point lies at most harmlessly far outside the box.
 
 Let F = s t - a v - b z have an interior local maximum (v*, z*) on the box, g = tanh(zu), and let (v', z') be the
-point at which `_interior` takes the tangent plane, P = max(0, v' - vu) its overshoot, u <= 2^-24. If P > 0 then v'
+point at which `inside` takes the tangent plane, P = max(0, v' - vu) its overshoot, u <= 2^-24. If P > 0 then v'
 was pushed into the concave region, v' <= V(z') (1+e) + SCALAR_UNITS tiny, e = 3 SCALAR_UNITS u. Then
 
 (i)   sigmoid(v') sigmoid(-v') P <= 1/4, for x / (2 + 2 cosh x) <= 1/4.

@@ -8,7 +8,7 @@ monomial
     sum_i |m_i| gamma_(k_i + 1) + underflows <= S (1-u)^(k_S + 1)
 
 for float64 and float32, where g = max |g(z)|, width and reach of the box and |slopes| are the monomials. Inside
-(`_interior`) the tangent point may lie an overshoot P beyond the box; at an interior maximum steepness P <= 1/4,
+(`inside`) the tangent point may lie an overshoot P beyond the box; at an interior maximum steepness P <= 1/4,
 |slope_v| P <= g (lemma `interior_overshoot`).
 Model: that of `rounding_gamma`, with sigmoid, tanh and exp accurate to ELEMENTARY_UNITS u, relative.
 """

@@ -1,7 +1,7 @@
 """SCALAR_UNITS units of slack cover the scalar expressions that decide where an interior maximum can be.
 
 Write U = SCALAR_UNITS, u the unit roundoff, ELEMENTARY_UNITS u the relative accuracy of sigmoid, tanh, exp, log and
-log1p, 0 < b < 1. As computed in `_interior` and `_logit_upper`:
+log1p, 0 < b < 1. As computed in `inside` and `_logit_upper`:
 (i)   b < sigmoid(vu) implies b < s_upper (1 + U u) for the computed s_upper;
 (ii)  the computed v_peak - U u (1 + |v_peak|) is at most log((2+3b+R) (6-3b+R) / (32 (1-b)));
 (iii) `_logit_upper(b / sech(zu)^2, U u)` is at least logit(b cosh(zu)^2) where that is below infinity, and
@@ -82,7 +82,7 @@ def peak_count(proof: Proof) -> int:
 
 def _source(proof: Proof) -> int:
     """The expressions are still the ones that were counted. Returns k of (iv)."""
-    parts = (sigmoid_times_tanh._interior, sigmoid_times_tanh._logit_upper, sigmoid_times_tanh._logit_lower)
+    parts = (sigmoid_times_tanh.inside, sigmoid_times_tanh._logit_upper, sigmoid_times_tanh._logit_lower)
     text = " ".join(" ".join(inspect.getsource(part).split()) for part in parts)
     for line in PINNED:
         proof.by(f"the code has: {line}", equal, line in text, True)

@@ -15,6 +15,8 @@ Let s = sigmoid(v), t = tanh(y), and a node be a rectangle [v0, v1] x [y0, y1]; 
 (v)   F(p + d) <= F(p) + F_v(p) dv + F_y(p) dy + s'(v0) t'(y0) max(right up, left down) on v, y >= 0: the remainder is
       the integral of (1 - w) (F_vv dv^2 + 2 F_vy dv dy + F_yy dy^2), and the integral of (1 - w) is 1/2.
 (vi)  A node cut at a point between its ends is the union of its two parts, closed.
+(vii) A maximum on an open set has v, y > 0 and det >= 0: at y < 0 F_yy > 0, at v < 0 < y F_vv > 0, and on either axis
+      one of them is 0, so that det < 0. For s y in place of s t, det = -F_vy^2 < 0 everywhere.
 Shapes: one node.
 """
 
@@ -39,7 +41,7 @@ OO = sp.oo
 QUADRANT = {s: (HALF, 1), t: (0, 1)}  # v, y > 0
 F_VV, F_YY, F_VY = s * (1 - s) * (1 - 2 * s) * t, -2 * s * t * (1 - t**2), s * (1 - s) * (1 - t**2)
 Curvature = Callable[[SimpleNamespace, SimpleNamespace], Expr]
-CODE: Any = rectangle._curvature
+CODE: Any = rectangle.curvature
 
 
 def _signs(mixed: Expr = F_VY) -> list[str]:
@@ -137,6 +139,21 @@ def _taylor(share: Expr = HALF, extreme: int = 1) -> list[str]:
     return proof.steps
 
 
+def _open(beyond: int = -1) -> list[str]:
+    """(vii). beyond: the side of y = 0 that is looked at."""
+    proof = Proof()
+    determinant = F_VV * F_YY - F_VY**2
+    proof.by("y < 0: F_yy > 0", positive, F_YY.subs(t, beyond * t), {s: (0, 1), t: (0, 1)})
+    proof.by("v < 0 < y: F_vv > 0", positive, F_VV, {s: (0, HALF), t: (0, 1)})
+    proof.by("y = 0: det = -F_vy^2", identity, determinant.subs(t, 0), -(F_VY.subs(t, 0) ** 2))
+    proof.by("v = 0: det = -F_vy^2", identity, determinant.subs(s, HALF), -(F_VY.subs(s, HALF) ** 2))
+    proof.by("F_vy > 0", positive, F_VY, {s: (0, 1), t: (-1, 1)})
+    F = sigmoid(v) * y - a * v - b * y - c
+    proof.by("s y: F_yy = 0", identity, sp.diff(F, y, 2), sp.Integer(0))
+    proof.by("s y: F_vy = s'", identity, sp.diff(F, v, y), sigmoid(v) * (1 - sigmoid(v)))
+    return proof.steps
+
+
 def _cut(inside: bool = True) -> list[str]:
     """(vi): every point of [l, l + w] is in [l, m] or in [m, l + w]."""
     proof = Proof()
@@ -158,9 +175,10 @@ LEMMA = Lemma(
         "refcert.audit.branching.search:check_plane_by_branching",
         "refcert.audit.branching.rectangle:check_rectangle",
         "refcert.audit.branching.segment:check_segment",
+        "refcert.audit.branching.octagon:check_octagon",
     ),
     tests=("tests/proofs/test_lemmas.py", "tests/audit/test_branching_rules.py"),
-    check=lambda: _signs() + _segments() + _monotone() + _curvature() + _taylor() + _cut(),
+    check=lambda: _signs() + _segments() + _monotone() + _curvature() + _taylor() + _cut() + _open(),
     controls={
         "F_vy = s (1 - t^2)": lambda: _signs(mixed=s * (1 - t**2)),
         "F' rises": lambda: _segments(falling=-1),
@@ -169,5 +187,6 @@ LEMMA = Lemma(
         "the whole remainder counts a quarter": lambda: _taylor(share=sp.Rational(1, 4)),
         "dv dy is largest at mixed corners": lambda: _taylor(extreme=-1),
         "a cut outside of the node": lambda: _cut(inside=False),
+        "F_yy > 0 above y = 0": lambda: _open(beyond=1),
     },
 )

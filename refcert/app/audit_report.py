@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refcert.audit.plane_audit import DIED, judgement_json
-from refcert.audit.plane_table import PlaneTable
+from refcert.audit.plane_table import COLUMNS, DIAGONALS, PlaneTable
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import PlaneClaim, Status
 
@@ -68,12 +68,12 @@ class Example:
         found = judgement_json(self.judgement)
         point: dict[str, Any] = {key: found[key] for key in ("point", "violation", "rest") if key in found}
         place: dict[str, Any] = {"plane": self.number, "table": self.table, "row": self.row}
-        return {**place, "claim": _claim_json(self.claim), **point, "snippet": self.snippet}
+        return {**place, "claim": claim_json(self.claim), **point, "snippet": self.snippet}
 
 
-def _claim_json(claim: PlaneClaim) -> dict[str, Any]:
-    """A plane by the names of its columns."""
-    return {name: value for name, value in asdict(claim).items() if name not in ("shift", "negated")}
+def claim_json(claim: PlaneClaim) -> dict[str, Any]:
+    """A plane by the names of its columns; those of octagons where it has them."""
+    return {name: getattr(claim, name) for name in COLUMNS} | dict(zip(DIAGONALS, claim.diagonals or (), strict=False))
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class AuditReport:
                     found = judgement_json(judgement)
                 if judgement is None or judgement.status is not Status.PROVED:
                     # So that whoever reads only this finds the plane again; PROVED ones stay short.
-                    found |= {"table": table.name, "row": row, "claim": _claim_json(table.table.claim(row))}
+                    found |= {"table": table.name, "row": row, "claim": claim_json(table.table.claim(row))}
                 if table.ratios is not None:
                     ratio = float(table.ratios[row])
                     found["volume_ratio"] = None if np.isnan(ratio) else ratio

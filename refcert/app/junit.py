@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from refcert.app.audit_report import AuditedTable, AuditReport, said_of, where_of
-from refcert.audit.plane_table import COLUMNS
+from refcert.app.audit_report import AuditedTable, AuditReport, claim_json, said_of, where_of
 from refcert.kernel.claims import Status
 
 # Places in the network that tell test cases apart, and how many are told apart at most.
@@ -135,7 +134,7 @@ def _lines(audited: AuditedTable, rows: list[int], offset: int, snippets: dict[t
         judgement, claim, place = audited.judgements[row], audited.table.claim(row), where_of(audited.table, row)
         assert judgement is not None
         yield f"plane {offset + row} (row {row}{', ' if place else ''}{place}): {said_of(claim.kind, judgement)}"
-        yield "  " + ", ".join(f"{name} = {getattr(claim, name)!r}" for name in COLUMNS)
+        yield "  " + ", ".join(f"{name} = {value!r}" for name, value in claim_json(claim).items())
     if len(rows) > _LISTED:
         yield f"... and {len(rows) - _LISTED} more"
     for row in rows:

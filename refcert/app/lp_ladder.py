@@ -34,7 +34,7 @@ from refcert.app.request import Request
 from refcert.app.samples import Samples
 from refcert.audit.network_lp import DEFAULT_RUNGS, RUNGS, Ladder, network_ladder
 from refcert.reference.errors import ReferenceFailureError, ReferenceInputError
-from refcert.reference.given_planes import COLUMNS, given_from_columns
+from refcert.reference.given_planes import COLUMNS, DIAGONALS, given_from_columns
 
 # What the rung `several` gives every neuron, beside the run's own planes.
 SEVERAL: Final = ("planes", "parallel", "mccormick", "lines")
@@ -218,7 +218,7 @@ def _planes(run: runs.RunFolder, request: Request, index: int) -> Columns:
     if not len(here):
         raise InputError(f"{run.path} has no planes of sample {index}; certify again into another --out")
     both = {**table.columns, **table.origin}
-    return {name: both[name][here].tolist() for name in COLUMNS}
+    return {name: both[name][here].tolist() for name in (*COLUMNS, *DIAGONALS) if name in both}
 
 
 # Each stands by itself; short enough for a console of 80 columns, beside the numbers.

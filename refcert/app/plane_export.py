@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from gpu_engine.bounds import BoundedProduct
-from refcert.audit.plane_table import COLUMNS, NUMBERS, ORIGIN, PlaneTable
+from gpu_engine.errors import NumericalError
+from refcert.audit.plane_table import COLUMNS, DIAGONALS, NUMBERS, ORIGIN, PlaneTable
 
 
 class PlaneCollector:
@@ -29,9 +31,9 @@ class PlaneCollector:
                     *(plane.slope_v, plane.slope_z, plane.offset),
                 )
                 piece: dict[str, NDArray[np.generic]] = {
-                    name: value.detach().cpu().double().reshape(-1).numpy()
-                    for name, value in zip(NUMBERS, values, strict=True)
+                    name: _plain(value) for name, value in zip(NUMBERS, values, strict=True)
                 }
+                piece |= _diagonals(product)
                 piece["kind"] = np.full(count, product.kind)
                 piece["side"] = np.full(count, side)
                 piece["sample"] = np.repeat(index, hidden)
@@ -45,5 +47,23 @@ class PlaneCollector:
         """All planes collected; None if there are none."""
         if not self._pieces:
             return None
-        joined = {name: np.concatenate([piece[name] for piece in self._pieces]) for name in (*COLUMNS, *ORIGIN)}
-        return PlaneTable({name: joined[name] for name in COLUMNS}, {name: joined[name] for name in ORIGIN})
+        names = (*COLUMNS, *DIAGONALS, *ORIGIN)
+        joined = {name: np.concatenate([piece[name] for piece in self._pieces]) for name in names}
+        return PlaneTable(
+            {name: joined[name] for name in (*COLUMNS, *DIAGONALS)}, {name: joined[name] for name in ORIGIN}
+        )
+
+
+def _diagonals(product: BoundedProduct) -> dict[str, NDArray[np.generic]]:
+    """The four columns of the octagons, NaN for planes on boxes."""
+    known = product.diagonals
+    if known is None:
+        return {name: np.full(product.v.lower.numel(), np.nan) for name in DIAGONALS}
+    ends = (known.plus.lower, known.plus.upper, known.minus.lower, known.minus.upper)
+    if not all(bool(torch.isfinite(end).all()) for end in ends):
+        raise NumericalError(f"a diagonal of the product {product.name!r}, frame {product.t}, is not finite")
+    return {name: _plain(end) for name, end in zip(DIAGONALS, ends, strict=True)}
+
+
+def _plain(value: Tensor) -> NDArray[np.generic]:
+    return value.detach().cpu().double().reshape(-1).numpy()

@@ -11,14 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from refcert.audit.plane_table import NUMBERS, PlaneTable
+from refcert.audit.plane_table import DIAGONALS, NUMBERS, PlaneTable
 
 _KEY: Final = b"refcert.planes"
 _TEXT: Final = re.compile(r"([0-9]+) ([0-9a-f]{64})")
 
 
 class PlanesMark(NamedTuple):
-    """planes: how many; sha256: over all that a verdict depends on, kind, side, box and plane, row by row."""
+    """planes: how many; sha256: over all that a verdict depends on, kind, side, box, octagon and plane, row by row."""
 
     planes: int
     sha256: str
@@ -33,7 +33,7 @@ def mark_of(planes: PlaneTable) -> PlanesMark:
     found = hashlib.sha256(f"{len(planes)} planes\n".encode())
     for name in ("kind", "side"):
         found.update("".join(f"{value}\n" for value in planes.columns[name].tolist()).encode())
-    for name in NUMBERS:
+    for name in (*NUMBERS, *(name for name in DIAGONALS if name in planes.columns)):
         found.update(planes.columns[name].astype("<f8").tobytes())
     return PlanesMark(len(planes), found.hexdigest())
 

@@ -20,7 +20,7 @@ from gpu_engine.bounds import Box, PlanePair
 from gpu_engine.model import Activation, Block, RecurrentClassifier
 from gpu_engine.relaxations.registry import Relaxation
 from refcert.app.errors import InputError
-from refcert.reference.given_planes import COLUMNS
+from refcert.reference.given_planes import COLUMNS, DIAGONALS
 from refcert.reference.input_sets import BoxSet, FrameBalls, InputSet, SequenceBall, Substitutions
 from refcert.reference.networks import Network, Recurrent, network_from_plain
 
@@ -90,25 +90,26 @@ def starts_of(columns: Mapping[str, Sequence[Any]]) -> list[Columns]:
     Comparisons of a maximum and units of a readout for each frame repeat under one name in every run; a start repeats
     box and all.
     """
-    rows = list(zip(*(list(columns[name]) for name in COLUMNS), strict=True))
+    names = (*COLUMNS, *(name for name in DIAGONALS if name in columns))
+    rows = list(zip(*(list(columns[name]) for name in names), strict=True))
     place = [COLUMNS.index(name) for name in ("side", "kind", "product", "layer", "t", "unit")]
     boxed = [*place, *(COLUMNS.index(name) for name in ("lower_v", "upper_v", "lower_z", "upper_z"))]
     first = tuple(rows[0][k] for k in place)
     same = [row for row in rows if tuple(row[k] for k in place) == first]
     count = sum(tuple(row[k] for k in boxed) == tuple(same[0][k] for k in boxed) for row in same)
     seen: dict[tuple[Any, ...], int] = {}
-    starts: list[Columns] = [{name: [] for name in COLUMNS} for _ in range(count)]
+    starts: list[Columns] = [{name: [] for name in names} for _ in range(count)]
     for row in rows:
         key = tuple(row[k] for k in place)
         seen[key] = seen.get(key, -1) + 1
-        for name, value in zip(COLUMNS, row, strict=True):
+        for name, value in zip(names, row, strict=True):
             starts[seen[key] % count][name].append(value)
     return starts
 
 
 def planes_of(relaxation: Relaxation, columns: Mapping[str, Sequence[Any]]) -> Columns:
-    """The planes of another relaxation on the same boxes, in the same order."""
-    result = {name: list(values) for name, values in columns.items()}
+    """The planes of another relaxation on the same boxes, in the same order; octagons are left out."""
+    result = {name: list(values) for name, values in columns.items() if name not in DIAGONALS}
     kinds, sides = np.array(result["kind"]), np.array(result["side"])
     for kind in np.unique(kinds):
         for side in np.unique(sides):

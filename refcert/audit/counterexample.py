@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
 
-from refcert.audit.hunting.excess import Excess, Found, box_of, confirm, confirmed_violation, surely_not_beyond
+from refcert.audit.domain import in_domain
+from refcert.audit.hunting.excess import Excess, Found, confirm, confirmed_violation, surely_not_beyond
 from refcert.audit.hunting.hunt import Axis, Hunt, Point, in_last_place, worst_confirmed
 from refcert.audit.hunting.polish import polish
 from refcert.audit.snippet import snippet
@@ -63,25 +64,23 @@ def minimise(claim: PlaneClaim, judgement: Judgement) -> Judgement:
 def shrunk(claim: PlaneClaim, judgement: Judgement) -> PlaneClaim:
     """The same plane on the least box of floats that holds the point: a point itself unless the point needs a rest.
 
+    An octagon stays one: then the domain is what it leaves of that box.
+
     Raises ValueError unless the judgement is REFUTED with a point.
     """
     if judgement.status is not Status.REFUTED or judgement.point is None:
         raise ValueError(f"the judgement is {judgement.status!s} with point {judgement.point!r}; give a REFUTED one")
     ends = [_hull(part) for part in _parts(judgement)]
     (low_v, high_v), (low_z, high_z) = ends
-    return PlaneClaim(
-        *(claim.kind, claim.side, low_v, high_v, low_z, high_z), *(claim.slope_v, claim.slope_z, claim.offset)
-    )
+    return replace(claim, lower_v=low_v, upper_v=high_v, lower_z=low_z, upper_z=high_z)
 
 
 def _with_less_rest(claim: PlaneClaim, judgement: Judgement, known: float) -> Judgement:
     """No float near the point violates as much: as few floats per axis as their sum needs."""
     parts = _parts(judgement)
-    boxes = [tuple(map(Fraction, ends)) for ends in box_of(claim)]
     for count in range(1, max(map(len, parts))):
         v, z = (part[:count] for part in parts)
-        inside = all(low <= sum(map(Fraction, part)) <= high for (low, high), part in zip(boxes, (v, z), strict=True))
-        violation = confirmed_violation(claim, v, z) if inside else None
+        violation = confirmed_violation(claim, v, z) if in_domain(claim, v, z) else None
         if violation is not None and violation >= SHARE * known:
             return judgement._replace(point=(v[0], z[0]), violation=violation, rest=(v[1:], z[1:]))
     return judgement._replace(violation=known)
@@ -104,8 +103,10 @@ def _hull(parts: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _nearest_inside(hunt: Hunt, judgement: Judgement) -> Point:
-    v, z = (float(axis.clip(math.fsum(part))) for axis, part in zip(hunt.axes, _parts(judgement), strict=True))
-    return v, z
+    """The point in floats, moved into the domain; where that has no float there, only into the box around it."""
+    point = tuple(map(math.fsum, _parts(judgement)))
+    v, z = (float(x) for x in hunt.inside(*point))
+    return (v, z) if not math.isnan(z) else (v, float(hunt.axes[1].clip(point[1])))
 
 
 def _simplest(claim: PlaneClaim, hunt: Hunt, worst: Found) -> Found:

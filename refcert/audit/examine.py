@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from refcert.audit.judge import JudgesDisagreeError, judge
-from refcert.audit.plane_table import COLUMNS, PlaneTable
+from refcert.audit.plane_table import PlaneTable, columns_of
 from refcert.audit.verdicts import Judgement, Method
 from refcert.kernel.claims import PlaneClaim, Status
 
@@ -78,7 +78,7 @@ def _hunted(claim: PlaneClaim, judgement: Judgement, seed: int) -> Judgement:
 def _ratios(claims: Sequence[PlaneClaim], judgements: Sequence[Judgement]) -> list[float | None]:
     from refcert.audit.tightness_lp import volume_ratios
 
-    table = PlaneTable({name: np.array([getattr(claim, name) for claim in claims]) for name in COLUMNS})
+    table = PlaneTable(columns_of(claims))
     sound = np.array([judgement.status is not Status.REFUTED for judgement in judgements])
     ratios = volume_ratios(table, sound=sound).ratio
     return [None if np.isnan(ratio) else float(ratio) for ratio in ratios]

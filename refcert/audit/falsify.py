@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import direct, dual_annealing, shgo
 
 from refcert.audit.hunting.excess import Excess, Found
-from refcert.audit.hunting.hunt import Hunt, Point, apart, in_last_place, worst_confirmed
+from refcert.audit.hunting.hunt import Hunt, Point, apart, in_last_place, start_of, worst_confirmed
 from refcert.audit.hunting.polish import polish
 from refcert.audit.sampling import hunt_on_grid, hunt_with_hypothesis
 from refcert.kernel.claims import PlaneClaim
@@ -73,8 +73,8 @@ def _globally(search: Callable[[_Objective, Hunt], object]) -> Callable[[Hunt], 
             warnings.simplefilter("ignore")
             search(objective, hunt)
             starts = apart([shares for _, shares in sorted(objective.seen)], APART, STARTS)
-            places = zip(*hunt.places(np.array(starts)), strict=True)
-            return [in_last_place(hunt, polish(hunt, (float(v), float(z)))) for v, z in places]
+            places = (start_of(hunt, v, z) for v, z in zip(*hunt.places(np.array(starts)), strict=True))
+            return [in_last_place(hunt, polish(hunt, place)) for place in places if place is not None]
 
     return way
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from refcert.audit.examine import Answer, Questions, examine
-from refcert.audit.plane_table import PlaneTable
+from refcert.audit.plane_table import PlaneTable, claim_of
 from refcert.audit.pool import Block, Pool
 from refcert.audit.verdicts import Judgement
 from refcert.audit.verdicts_html import verdicts_html
@@ -189,7 +189,7 @@ def _examine(
     rows: list[tuple[Any, ...]],
     first: int,
 ) -> list[Answer]:
-    return examiner([PlaneClaim(*row) for row in rows], questions, first)
+    return examiner(list(map(claim_of, rows)), questions, first)
 
 
 def _given_up() -> Answer:

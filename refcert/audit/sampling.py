@@ -25,7 +25,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from refcert.audit.hunting.hunt import Hunt, Point, apart, in_last_place, spread
+from refcert.audit.hunting.hunt import Hunt, Point, apart, in_last_place, spread, start_of
 from refcert.audit.hunting.zoom import zoom_in
 
 Array = NDArray[np.float64]
@@ -77,7 +77,6 @@ def hunt_with_hypothesis(hunt: Hunt) -> list[Point]:
     Inside a test that Hypothesis runs, that test has to suppress the health check `nested_given`.
     """
     size = _size(hunt)
-    axis_v, axis_z = hunt.axes
     seen: list[tuple[float, Point]] = []
 
     @seed(hunt.seed)
@@ -94,7 +93,7 @@ def hunt_with_hypothesis(hunt: Hunt) -> list[Point]:
     @given(patch=patches())
     def look(patch: Patch) -> None:
         shares = np.meshgrid(patch.share_v + patch.reach * PATCH, patch.share_z + patch.reach * PATCH)
-        excess = hunt.excess(axis_v.at(shares[0]), axis_z.at(shares[1]))
+        excess = hunt.excess(*hunt.at(*shares))
         best = np.unravel_index(int(np.argmax(excess)), excess.shape)
         if math.isfinite(excess[best]):
             seen.append((float(excess[best]), (float(shares[0][best]), float(shares[1][best]))))
@@ -121,13 +120,13 @@ def _integer(low: int, high: int) -> st.SearchStrategy[int]:
 
 
 def _refined(hunt: Hunt, shares: Array, step: float) -> list[Point]:
-    places = zip(*hunt.places(shares), strict=True)
-    return [in_last_place(hunt, zoom_in(hunt, (float(v), float(z)), step)) for v, z in places]
+    places = (start_of(hunt, v, z) for v, z in zip(*hunt.places(shares), strict=True))
+    return [in_last_place(hunt, zoom_in(hunt, place, step)) for place in places if place is not None]
 
 
 def _size(hunt: Hunt) -> float:
     """The spread of the excess over the corners and the middle of the box, or 1."""
-    v, z = np.meshgrid(*([axis.low, float(axis.at(0.5)), axis.high] for axis in hunt.axes))
+    v, z = hunt.at(*np.meshgrid([0.0, 0.5, 1.0], [0.0, 0.5, 1.0]))
     with np.errstate(over="ignore"):
         size = spread(hunt.excess(v, z))
     return size if 0.0 < size < math.inf else 1.0

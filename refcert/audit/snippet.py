@@ -2,7 +2,7 @@
 
 Method card
     Claim      Run, the source computes surface, plane and excess at the point, prints them, and asserts that the point
-               is in the box and excess > 0.
+               is in the box (or octagon) and excess > 0.
     Idea       Evaluated in float64, each of the few terms is wrong by some units in the last place. Where the violation
                is well above that, numpy says so. Elsewhere Python's decimal module computes with the exact values
                of the floats (Decimal(float) is exact), with as many digits as ball arithmetic needed bits to know
@@ -73,7 +73,8 @@ def snippet(claim: PlaneClaim, judgement: Judgement) -> str:
     digits = math.ceil(bits * math.log10(2.0) + max(0.0, -size)) + GUARD_DIGITS
     lost = _lost_in_rounding(claim, v[0], z[0])
     if any(judgement.rest):
-        why = "No point of float64 lies in the part of the box where the plane fails: the point is a sum of floats."
+        part = "box" if claim.diagonals is None else "octagon"
+        why = f"No point of float64 lies in the part of the {part} where the plane fails: the point is a sum of floats."
     elif size <= math.log10(lost):
         why = f"float64 cannot show an excess of about 1e{math.floor(size)}: it rounds off about {lost:.0e} here."
     else:
@@ -146,6 +147,18 @@ def _lost_in_rounding(claim: PlaneClaim, v: float, z: float) -> float:
     return RESOLVED * (UNIT * terms + math.ulp(0.0))
 
 
+def _octagon(diagonals: Sequence[float], v: Sequence[float], z: Sequence[float]) -> list[str]:
+    """Lines that assert, exactly, that v + z and v - z are between their ends."""
+    low_plus, high_plus, low_minus, high_minus = diagonals
+    parts_v, parts_z = ([f"Fraction({x!r})" for x in parts] for parts in (v, z))
+    return [
+        f"plus = {' + '.join((*parts_v, *parts_z))}",
+        f"assert {low_plus!r} <= plus <= {high_plus!r}  # the octagon: v + z",
+        f"minus = {' + '.join(parts_v)} - {' - '.join(parts_z)}",
+        f"assert {low_minus!r} <= minus <= {high_minus!r}  # the octagon: v - z",
+    ]
+
+
 def _source(
     claim: PlaneClaim,
     v: Sequence[float],
@@ -173,6 +186,9 @@ def _source(
     for name, parts, low, high, _ in axes:
         lines.append(f"{name} = {' + '.join(number.format(x) for x in parts)}")
         lines.append(f"assert {number.format(low)} <= {name} <= {number.format(high)}  # the box")
+    if claim.diagonals is not None:
+        lines += _octagon(claim.diagonals, v, z)
+        lines.insert(1, "from fractions import Fraction  # of a float, or of a decimal, it is the exact value")
     terms = [f"{number.format(slope)} * {name}" for name, _, _, _, slope in axes]
     difference = "surface - plane" if claim.side == "upper" else "plane - surface"
     lines += [*surface, f"plane = {' + '.join(terms)} + {number.format(claim.offset)}"]

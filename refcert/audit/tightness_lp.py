@@ -12,7 +12,8 @@ Method card
     Gap        relative to the least volume itself, which is of second order in the widths of the box: relative to f,
                any plane over a thin box would look optimal.
     Left out   boxes without area, straight surfaces, optima that are not resolved, planes that are refuted, ratios
-               above every float64; each is counted with its reason.
+               above every float64, and planes on octagons: they need not hold on the box, so that the least volume over
+               the box says nothing about them. Each is counted with its reason.
     Shapes     one entry a plane (planes,).
     Test       tests/audit/test_tightness*.py; lemmas `least_volume_plane`, `least_volume_gap`.
 """
@@ -28,6 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from refcert.audit.domain import cut
 from refcert.audit.plane_table import PlaneTable
 from refcert.audit.tightness.contacts import CONTACTS, Contacts
 from refcert.audit.tightness.heights import FloatPlane
@@ -124,7 +126,13 @@ def volume_ratios(
     columns = table.columns
     box = np.stack([columns[name] for name in ("lower_v", "upper_v", "lower_z", "upper_z")], axis=1)
     result = _empty(columns["kind"])
-    for rows, optimum in _solve_all(columns["kind"], columns["side"], box, gap):
+    octagons = np.array([cut(claim) for claim in table.claims()], dtype=bool).reshape(count)
+    result.why[octagons] = Why.OCTAGON.value
+    if progress is not None and octagons.any():
+        progress(int(octagons.sum()))
+    asked = np.flatnonzero(~octagons)
+    for some, optimum in _solve_all(columns["kind"][asked], columns["side"][asked], box[asked], gap):
+        rows = asked[some]
         for row in rows.tolist():
             if isinstance(optimum, Why):
                 result.why[row] = optimum.value

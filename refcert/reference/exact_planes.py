@@ -61,7 +61,7 @@ def extreme_excess(kind: str, v: Interval, z: Interval, slope_v: float, slope_z:
         z, slope_z = POINT_ZERO, 0.0
     points = {
         (min(max(x, v.lower), v.upper), min(max(y, z.lower), z.upper))
-        for x, y in _candidates(kind, v, z, slope_v, slope_z)
+        for x, y in candidates(kind, v, z, slope_v, slope_z)
     }
     tried = [Extreme(evaluate_kind(kind, x, y) - slope_v * x - slope_z * y, x, y) for x, y in sorted(points)]
     return min(tried), max(tried)
@@ -88,7 +88,8 @@ def _allowance(kind: str, v: Interval, z: Interval, slope_v: float, slope_z: flo
 Point = tuple[float, float]
 
 
-def _candidates(kind: str, v: Interval, z: Interval, slope_v: float, slope_z: float) -> Iterator[Point]:
+def candidates(kind: str, v: Interval, z: Interval, slope_v: float, slope_z: float) -> Iterator[Point]:
+    """Where the difference can be extreme; some of these points are outside of the box."""
     yield from ((x, y) for x in v for y in z)
     if kind == "relu":
         yield 0.0, 0.0

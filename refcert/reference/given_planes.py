@@ -4,11 +4,13 @@ claim     `lower`, `upper` are the reference's own bounds of the rows with the g
           plane holds on its box (`violation` <= 0; the kernel proves that) and every box is sound (`escapes` is empty).
 idea      The planes are taken as they are. Boxes are derived again with them, in order of computation, and compared
           with those that the planes were made for: by induction, a plane may be used if its box holds the derived one.
+octagons  Where planes were made for an octagon, bounds of v + z and v - z are derived again, too, and compared alike.
 source    POPQORN (Ko et al. 2019), theorems A.2, A.3, A.6: the bounds as functions of the planes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -17,10 +19,11 @@ from refcert.reference.backsubstitution import RowBound
 from refcert.reference.bounds import derive_boxes, row_bounds
 from refcert.reference.equations import Nonlinear, Program, Variable
 from refcert.reference.errors import ReferenceInputError
-from refcert.reference.exact_planes import Plane, PlanePair, extreme_excess
+from refcert.reference.exact_planes import Extreme, Plane, PlanePair, extreme_excess
 from refcert.reference.input_sets import InputSet
 from refcert.reference.intervals import POINT_ZERO, Interval
 from refcert.reference.networks import Array, Network
+from refcert.reference.octagons import Diagonals, derive_diagonals, extreme_on_octagon
 from refcert.reference.unrolling import unroll
 
 BACKWARD: Final = " (backward)"
@@ -29,33 +32,45 @@ COLUMNS: Final = (
     *("kind", "side", "lower_v", "upper_v", "lower_z", "upper_z", "slope_v", "slope_z", "offset"),
     *("layer", "t", "unit", "product"),
 )
+DIAGONALS: Final = ("lower_plus", "upper_plus", "lower_minus", "upper_minus")
 
 
 class Given(NamedTuple):
-    """One nonlinearity with its planes and the box that they were made for."""
+    """One nonlinearity with its planes and the box, or with diagonals the octagon, that they were made for."""
 
     kind: str
     v: Interval
     z: Interval
     planes: PlanePair
+    diagonals: Diagonals | None = None
 
     def violation(self) -> float:
-        """How far the function leaves the space between its planes on the box; <= 0 (up to rounding) if they hold.
+        """How far the function leaves the space between its planes there; <= 0 (up to rounding) if they hold.
 
         For the upper plane the greatest value of f - plane, for the lower one that of plane - f.
         """
         lower, upper = self.planes
-        above = extreme_excess(self.kind, self.v, self.z, upper.slope_v, upper.slope_z)[1].value - upper.offset
-        below = lower.offset - extreme_excess(self.kind, self.v, self.z, lower.slope_v, lower.slope_z)[0].value
+        above = self._extreme(upper)[1].value - upper.offset
+        below = lower.offset - self._extreme(lower)[0].value
         return max(above, below)
+
+    def _extreme(self, plane: Plane) -> tuple[Extreme, Extreme]:
+        slopes = plane.slope_v, plane.slope_z
+        if self.diagonals is None:
+            return extreme_excess(self.kind, self.v, self.z, *slopes)
+        return extreme_on_octagon(self.kind, self.v, self.z, self.diagonals, *slopes)
 
 
 class Escape(NamedTuple):
-    """A variable whose derived interval is not inside the box that the planes were made for."""
+    """A variable whose derived interval is not inside the box that the planes were made for.
+
+    For v + z or v - z of a product: the product itself, `what` says which.
+    """
 
     variable: Variable
     derived: Interval
     given: Interval
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,15 @@ def bounds_with_planes(
     boxes, planes = derive_boxes(program, input_set, choose, exact)
     escapes = []
     for equation in nonlinear:
+        asked = given[equation.variable].diagonals if equation.variable in given else None
+        if asked is None:
+            continue
+        # the planes met on the way are those of earlier equations, whose domains have been compared by then
+        derived = derive_diagonals(equation, program, input_set, planes, boxes, exact)
+        for what, ours, theirs in zip(("v + z", "v - z"), derived, asked, strict=True):
+            if not _inside(ours, theirs):
+                escapes.append(Escape(equation.variable, ours, theirs, what))
+    for equation in nonlinear:
         if equation.variable not in given:
             continue
         entry = given[equation.variable]
@@ -124,13 +148,14 @@ def _inside(derived: Interval, given: Interval) -> bool:
 def given_from_columns(network: Network, time: int, columns: Mapping[str, Sequence[Any]]) -> dict[Variable, Given]:
     """The planes of ONE sample from a planes table: one entry per plane in each of COLUMNS.
 
+    The columns DIAGONALS may be there, too; NaN for planes on boxes.
+
     product: `input`, `forget`, `output`, `reset`, `candidate`, `update` or a vanilla cell's `activation`, followed by
     BACKWARD in a reversed direction; `before.K`, `after.K`; `maximum`. The last two may occur several times for the
     same unit (one run of units per direction, and per comparison): then the order of the rows tells them apart.
     """
-    rows = [
-        dict(zip(COLUMNS, row, strict=True)) for row in zip(*(list(columns[name]) for name in COLUMNS), strict=True)
-    ]
+    names = (*COLUMNS, *(name for name in DIAGONALS if name in columns))
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*(list(columns[name]) for name in names), strict=True)]
     sides: dict[str, dict[Variable, tuple[Plane, dict[str, Any]]]] = {"lower": {}, "upper": {}}
     runs: dict[tuple[str, str, int, int], int] = {}
     for row in rows:
@@ -151,9 +176,17 @@ def given_from_columns(network: Network, time: int, columns: Mapping[str, Sequen
             Interval(float(row["lower_v"]), float(row["upper_v"])),
             Interval(float(row["lower_z"]), float(row["upper_z"])) if "times" in row["kind"] else POINT_ZERO,
             PlanePair(plane, sides["upper"][variable][0]),
+            _diagonals(row),
         )
         for variable, (plane, row) in sides["lower"].items()
     }
+
+
+def _diagonals(row: Mapping[str, Any]) -> Diagonals | None:
+    ends = [float(row.get(name, math.nan)) for name in DIAGONALS]
+    if all(map(math.isnan, ends)):
+        return None
+    return Diagonals(Interval(ends[0], ends[1]), Interval(ends[2], ends[3]))
 
 
 def _variable(network: Network, time: int, row: Mapping[str, Any], run: int) -> Variable:

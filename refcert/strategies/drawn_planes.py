@@ -16,6 +16,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from refcert.audit.families.octagons import draw_octagons
 from refcert.audit.families.planes import FAR_ENOUGH as LEAST
 from refcert.audit.families.slopes import SLOPE_RULES
 from refcert.kernel.claims import KINDS, SIDES, PlaneClaim, Status
@@ -25,6 +26,8 @@ from refcert.strategies.numbers import SEEDS
 from refcert.strategies.options import at_least_one, some_of
 from refcert.strategies.plane_boxes import PRODUCTS
 from refcert.strategies.sources import Evaluable
+
+Diagonals = tuple[float, float, float, float]
 
 SLOPES: Final[tuple[str, ...]] = ("zero", *(name for name in SLOPE_RULES if name != "zero"))
 """Rules for slopes: zero, random, steep, tangents, chords, planes with several contacts (`refcert.audit.families`)."""
@@ -54,12 +57,14 @@ def planes(
     slopes: Sequence[str] = SLOPES,
     sound: bool | None = None,
     moves: Sequence[float] = MOVES,
+    octagons: bool = False,
 ) -> SearchStrategy[DrawnPlane]:
     """Planes of some kinds and sides over boxes of some families of `intervals`, with slopes by some of SLOPES.
 
     sound: True for sound planes alone, False for unsound ones alone, None for both and for touching ones whose truth is
-    not known. moves: by how much, as shares of the plane's scale. Raises ValueError for unknown names, and for moves
-    below LEAST, which would not decide the truth.
+    not known. moves: by how much, as shares of the plane's scale. octagons: about every other plane of a product is one
+    on an octagon, `claim.diagonals`: what is known is known of that, not of its box. Raises ValueError for unknown
+    names, and for moves below LEAST, which would not decide the truth.
     """
     if not all(LEAST <= move < math.inf for move in at_least_one("moves", moves)):
         raise ValueError(f"moves are {tuple(moves)!r}; give shares of the plane's scale, {LEAST} or more")
@@ -71,6 +76,7 @@ def planes(
         some_of("slopes", slopes, SLOPES),
         ways,
         tuple(moves),
+        octagons,
     )
 
 
@@ -83,31 +89,51 @@ def _planes(
     slopes: tuple[str, ...],
     ways: tuple[str, ...],
     moves: tuple[float, ...],
+    octagons: bool,
 ) -> DrawnPlane:
     kind, side = draw(st.sampled_from(kinds)), draw(st.sampled_from(sides))
     v, z = draw(axis), draw(axis) if kind in PRODUCTS else (0.0, 0.0)
     rule, rng = SLOPE_RULES[draw(st.sampled_from(slopes))], np.random.default_rng(draw(SEEDS))
     drawn = rule(kind, np.array([v]), np.array([z]), rng)[0]
     slope_v, slope_z = float(drawn[0]), float(drawn[1]) if kind in PRODUCTS else 0.0
-    exact = touching_offset(kind, side, v, z, slope_v, slope_z)
+    diagonals = _diagonals(v, z, rng) if octagons and kind in PRODUCTS and draw(st.booleans()) else None
+    exact = touching_offset(kind, side, v, z, slope_v, slope_z, diagonals)
     scale = abs(exact) + abs(slope_v) * max(map(abs, v)) + abs(slope_z) * max(map(abs, z))
     way = draw(st.sampled_from(ways))
     outward = 1.0 if side == "upper" else -1.0
     if way == "touching":
-        return DrawnPlane(PlaneClaim(kind, side, *v, *z, slope_v, slope_z, exact))
+        return DrawnPlane(PlaneClaim(kind, side, *v, *z, slope_v, slope_z, exact, diagonals=diagonals))
     share = draw(st.sampled_from(moves)) * (1.0 if way == "out" else -1.0)
     # below, a move by its share of the scale would itself underflow
     assume(scale > np.finfo(np.float64).tiny / LEAST)
     truth = Status.PROVED if way == "out" else Status.REFUTED
-    claim = PlaneClaim(kind, side, *v, *z, slope_v, slope_z, exact + outward * share * scale)
-    return DrawnPlane(claim, truth.value, share)
+    offset = exact + outward * share * scale
+    return DrawnPlane(PlaneClaim(kind, side, *v, *z, slope_v, slope_z, offset, diagonals=diagonals), truth.value, share)
+
+
+def _diagonals(v: tuple[float, float], z: tuple[float, float], rng: np.random.Generator) -> Diagonals:
+    low_plus, high_plus, low_minus, high_minus = draw_octagons(np.array([[*v, *z]]), rng)[0].tolist()
+    return low_plus, high_plus, low_minus, high_minus
 
 
 def touching_offset(
-    kind: str, side: str, v: tuple[float, float], z: tuple[float, float], slope_v: float, slope_z: float
+    kind: str,
+    side: str,
+    v: tuple[float, float],
+    z: tuple[float, float],
+    slope_v: float,
+    slope_z: float,
+    diagonals: Diagonals | None = None,
 ) -> float:
-    """The offset with which a plane of these slopes touches its surface on the box, good to some 1e-14 of its terms."""
+    """The offset with which a plane of these slopes touches its surface on the box, or on the octagon that diagonals
+    (ends of v + z, then of v - z) make of it; good to some 1e-14 of its terms.
+    """
+    from refcert.reference import octagons
     from refcert.reference.intervals import Interval
 
-    low, high = extreme_excess(kind, Interval(*v), Interval(*z), slope_v, slope_z)
+    if diagonals is None:
+        low, high = extreme_excess(kind, Interval(*v), Interval(*z), slope_v, slope_z)
+    else:
+        cut = octagons.Diagonals(Interval(*diagonals[:2]), Interval(*diagonals[2:]))
+        low, high = octagons.extreme_on_octagon(kind, Interval(*v), Interval(*z), cut, slope_v, slope_z)
     return (high if side == "upper" else low).value + 0.0

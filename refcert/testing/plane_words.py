@@ -12,9 +12,13 @@ def is_product(claim: PlaneClaim) -> bool:
 
 
 def said_box(claim: PlaneClaim) -> str:
-    """The box of a claim."""
+    """The box or octagon of a claim."""
     v = f"v in [{claim.lower_v!r}, {claim.upper_v!r}]"
-    return f"{v}, z in [{claim.lower_z!r}, {claim.upper_z!r}]" if is_product(claim) else v
+    both = f"{v}, z in [{claim.lower_z!r}, {claim.upper_z!r}]" if is_product(claim) else v
+    if claim.diagonals is None:
+        return both
+    low_plus, high_plus, low_minus, high_minus = claim.diagonals
+    return f"{both}, v + z in [{low_plus!r}, {high_plus!r}], v - z in [{low_minus!r}, {high_minus!r}]"
 
 
 def said_point(claim: PlaneClaim, judgement: Judgement) -> str:
@@ -32,5 +36,5 @@ def said_plane(claim: PlaneClaim) -> str:
 
 def said_call(name: str, claim: PlaneClaim) -> str:
     """The call that asks a function for the plane."""
-    ends = (claim.lower_v, claim.upper_v, claim.lower_z, claim.upper_z)
+    ends = (claim.lower_v, claim.upper_v, claim.lower_z, claim.upper_z, *(claim.diagonals or ()))
     return f"{name}({claim.kind!r}, {', '.join(f'[{end!r}]' for end in ends)})"

@@ -22,6 +22,7 @@ from refcert.audit.examine import Questions, examine
 from refcert.audit.families.boxes import BOX_FAMILIES
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import KINDS, PlaneClaim, Status
+from refcert.reference.equations import PRODUCTS
 from refcert.testing.budget import Budget, BudgetLike, Clock, checked_seed
 from refcert.testing.plane_words import said_box, said_call, said_plane, said_point
 from refcert.testing.report import Outcome, Report, Violation, concluded
@@ -45,12 +46,15 @@ def assert_planes_sound(
     budget: BudgetLike = None,
     seed: int = 0,
     dtype: str = "float64",
+    octagons: bool = False,
 ) -> Report:
     """Every plane of a function bounds its surface on the whole box, for boxes of all families.
 
     planes_fn(kind, lower_v, upper_v, lower_z, upper_z) -> (lower, upper), each (slope_v, slope_z, offset), arrays
     (count,) in, arrays (count,) out (docs/audit.md), or its name `module:function`. kinds, boxes: names of surfaces and
-    of families of boxes. budget: `examples` are boxes in all. dtype: of the boxes, 'float64' or 'float32'.
+    of families of boxes. budget: `examples` are boxes in all. dtype: of the boxes, 'float64' or 'float32'. octagons:
+    for products the function is called with four more arrays, lower_plus, upper_plus, lower_minus, upper_minus, and
+    its planes have to hold where v + z and v - z are between them.
     Raises ViolatedError, NotProvedError where proofs and hunts leave a plane undecided, NotDecidedError, and InputError
     where the function returns no planes, changes its inputs or raises, or an argument makes no sense.
     """
@@ -63,7 +67,7 @@ def assert_planes_sound(
     audited = _Audited(2 * sum(shares))
     for (family, kind), share in zip(((f, k) for f in boxes for k in kinds), shares, strict=True):
         try:
-            if share and not audited.add(_claims(function, draw, family, kind, share), seed, clock):
+            if share and not audited.add(_claims(function, draw, family, kind, share, octagons), seed, clock):
                 break
         except NotFiniteError as error:
             return concluded(_no_numbers(audited, function, draw, family, kind, error))
@@ -109,11 +113,14 @@ class _Audited:
 
 
 def _claims(
-    function: PlanesFunction, draw: Draw, family: str, kind: str, count: int
+    function: PlanesFunction, draw: Draw, family: str, kind: str, count: int, octagons: bool
 ) -> Iterator[list[tuple[str, int, PlaneClaim]]]:
     drawn = draw.boxes(family, kind)[:count]
+    diagonals = draw.diagonals(family, kind, drawn) if octagons and kind in PRODUCTS else None
     for start in range(0, count, CALL):
-        table = function.planes(family, kind, drawn[start : start + CALL], start, draw.dtype)
+        part = slice(start, start + CALL)
+        ends = None if diagonals is None else diagonals[part]
+        table = function.planes(family, kind, drawn[part], start, draw.dtype, ends)
         rows = table.origin["sample"].tolist()
         claims = [(family, row, claim) for row, claim in zip(rows, table.claims(), strict=True)]
         for first in range(0, len(claims), _BLOCK):
@@ -175,7 +182,9 @@ def _worst_of_each(refuted: Sequence[_Found]) -> list[_Found]:
 def _violation(function: PlanesFunction, draw: Draw, found: _Found) -> Violation:
     from refcert.audit.counterexample import minimise, snippet
 
-    claim, judgement = simplest_box(function, found.claim, found.judgement, draw.dtype)
+    claim, judgement = found.claim, found.judgement
+    if claim.diagonals is None:  # octagons are shown as they were drawn
+        claim, judgement = simplest_box(function, claim, judgement, draw.dtype)
     judgement = minimise(claim, judgement)
     where = {"kind": claim.kind, "side": claim.side, "box": said_box(claim), "point": said_point(claim, judgement)}
     details = [f"plane: {said_plane(claim)}"]

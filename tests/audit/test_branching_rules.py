@@ -103,8 +103,8 @@ def test_signs_of_the_hessian_are_what_the_rules_say():
         for _ in range(150):
             _, node = _quadrant_node(rng)
             v0, v1, y0, y1 = node
-            concave = surely_not_negative(rectangle._curvature(v0, y0))
-            saddle = surely_not_positive(rectangle._curvature(v1, y1))
+            concave = surely_not_negative(rectangle.curvature(v0, y0))
+            saddle = surely_not_positive(rectangle.curvature(v1, y1))
             seen.add((concave, saddle))
             for v, y in _samples(rng, node):
                 f_vv, f_vy, f_yy = _hessian(v, y)
@@ -130,9 +130,9 @@ def test_what_the_bounds_of_a_sub_box_call_proved_is_nowhere_positive():
                 for v, y in _samples(rng, node)
             )
             form.c = arb(float(highest)) + arb(rng.choice((1e-3, 1e-2, 0.1, 0.5)))
-            ways = [("taylor", lambda f=form, n=node: rectangle._below_taylor(f, n, rectangle._centre(f, n)))]
-            if surely_not_negative(rectangle._curvature(node[0], node[2])):
-                ways.append(("plane", lambda f=form, n=node: rectangle._below_tangent_plane(f, n)))
+            ways = [("taylor", lambda f=form, n=node: rectangle.below_taylor(f, n, rectangle.centre_of(f, n)))]
+            if surely_not_negative(rectangle.curvature(node[0], node[2])):
+                ways.append(("plane", lambda f=form, n=node: rectangle.below_tangent_plane(f, n)))
             for name, way in ways:
                 try:
                     proved = way()
@@ -160,9 +160,9 @@ def test_the_taylor_form_needs_its_cross_term():
         centre, corner = flat.value(at_v, at_y), flat.value(node[1], node[3])
         flat.c = (centre + corner) / 2  # between: the plane holds at the centre and fails at the corner
         assert flat.value(at_v, at_y) < 0 < flat.value(node[1], node[3])
-        assert not rectangle._below_taylor(flat, node, (at_v, at_y))
+        assert not rectangle.below_taylor(flat, node, (at_v, at_y))
         flat.c += centre - 2 * flat.c + corner + arb(1e-2)
-        assert rectangle._below_taylor(flat, node, (at_v, at_y))
+        assert rectangle.below_taylor(flat, node, (at_v, at_y))
 
 
 CLAIMS = 1500
@@ -260,12 +260,12 @@ FAULTS = {
     "slope_z mirrored": _form(lambda form: setattr(form, "b", form.sign * form.b)),
     "box of z not mirrored": _form(lambda form: setattr(form, "box_y", tuple(form.sign * y for y in form.box_y))),
     "slopes along the axes taken for zero": _flat,
-    "every sub-box is concave": _set(rectangle, "_curvature", lambda v, y: arb(1)),
-    "every sub-box is a saddle": _set(rectangle, "_curvature", lambda v, y: arb(-1)),
+    "every sub-box is concave": _set(rectangle, "curvature", lambda v, y: arb(1)),
+    "every sub-box is a saddle": _set(rectangle, "curvature", lambda v, y: arb(-1)),
     "curvature of the other corner": _set(
-        rectangle, "_curvature", lambda v, y: 2 * y.value * y.value * (v.value - v.up) + v.up * y.slope
+        rectangle, "curvature", lambda v, y: 2 * y.value * y.value * (v.value - v.up) + v.up * y.slope
     ),
-    "Taylor form always below": _set(rectangle, "_below_taylor", lambda form, node, centre: True),
+    "Taylor form always below": _set(rectangle, "below_taylor", lambda form, node, centre: True),
     "points never checked": _set(segment, "check_point", lambda line, at: None),
     "segments decided by their ends": _set(rectangle, "check_segment", _segments_by_ends),
     "the convex half's end forgotten": _set(search, "check_segment", _without_outer_end),
@@ -277,8 +277,8 @@ FAULTS = {
 
 
 def _forget(patch, which):
-    original = rectangle._cut
-    patch.setattr(rectangle, "_cut", lambda node, centre: (original(node, centre)[1 - which],))
+    original = rectangle.cut
+    patch.setattr(rectangle, "cut", lambda node, centre: (original(node, centre)[1 - which],))
 
 
 def test_without_a_fault_nothing_is_wrong():

@@ -44,8 +44,7 @@ def contradiction(path: Path, draft: Draft) -> str | None:
     arrays = {name: np.array(table.values).reshape(table.shape) for name, table in draft.tensors.items()}
     weights = arrays_of(draft)
     file = File({}, draft.body, arrays)
-    replayed = None if diagonals else not_replayed(file, draft.structure, weights)
-    return replayed or point_below(file, draft.structure, weights)
+    return not_replayed(file, draft.structure, weights) or point_below(file, draft.structure, weights)
 
 
 def arrays_of(draft: Draft) -> dict[str, Array]:
@@ -75,14 +74,15 @@ def not_replayed(file: File, structure: str, weights: dict[str, Array]) -> str |
         for position, step in enumerate(file.body["steps"]):
             if step["rule"] == "planes":
                 part = replay.program.variables[step["of"]].parts[step["part"]]
-                bad = false_plane(replay, part, file.tensors[f"step.{position}"])
+                cut = replay.diagonals.get((step["of"], step["part"]))
+                bad = false_plane(replay, part, file.tensors[f"step.{position}"], cut)
                 if bad is not None:
                     return f"step {position}: {bad}"
     return None
 
 
-def false_plane(replay: Replay, part: Part, tensor: Array) -> str | None:
-    """A plane of the step that the audit's second method refutes."""
+def false_plane(replay: Replay, part: Part, tensor: Array, cut: Array | None) -> str | None:
+    """A plane of the step that the audit's second method refutes; cut: the ends of its diagonals, (4, units)."""
     first, units = part.v[1], tensor.shape[1]
     box_v = [floats(ends) for ends in replay.box(part.v[0])[first : first + units]]
     box_v = box_v if part.sign > 0 else [(-high, -low) for low, high in box_v]
@@ -92,7 +92,8 @@ def false_plane(replay: Replay, part: Part, tensor: Array) -> str | None:
     for side, plane in zip(("lower", "upper"), both_planes(tensor, part.z is not None), strict=True):
         for unit in range(units):
             numbers = [float(row[unit]) for row in plane]
-            claim = PlaneClaim(part.kind, side, *box_v[unit], *box_z[unit], *numbers)
+            ends = None if cut is None else tuple(float(end) for end in cut[:, unit])
+            claim = PlaneClaim(part.kind, side, *box_v[unit], *box_z[unit], *numbers, diagonals=ends)
             if check_plane_by_branching(claim).status is Status.REFUTED:
                 return f"the {side} plane of unit {unit} is violated: {claim}"
     return None

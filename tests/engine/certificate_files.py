@@ -16,6 +16,7 @@ MAX_DEPTH = 8
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 REAL = re.compile(r"-?0x1\.[0-9a-f]{13}p[+-](0|[1-9][0-9]*)|-?0x0\.[0-9a-f]{13}p-1022|0x0\.0p\+0")
 STEP_KEYS = {
+    "diagonals": {"rule", "of", "part", "sets"},
     "planes": {"rule", "of", "part", "set"},
     "box.interval": {"rule", "of"},
     "box.intersection": {"rule", "of", "sets"},
@@ -175,8 +176,10 @@ def _check_steps(steps: list[dict], kind: str) -> None:
         assert step.keys() == STEP_KEYS[step["rule"]]
         assert step.get("sets", [0]) == sorted({*step.get("sets", [0])} & set(range(8))) != []
     for step in before:
-        if step["rule"] == "planes":
-            order.append((step["of"], 0, step["part"], step["set"]))
+        if step["rule"] == "diagonals":
+            order.append((step["of"], 0, step["part"], 0))
+        elif step["rule"] == "planes":
+            order.append((step["of"], 1, step["part"], step["set"]))
         else:
-            order.append((step["of"], 1, 0, 0))
+            order.append((step["of"], 2, 0, 0))
     assert order == sorted(set(order))

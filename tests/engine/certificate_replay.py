@@ -7,14 +7,14 @@ work.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import flint
 import numpy as np
 from flint import arb, arb_mat
 
 from tests.engine.certificate_files import File
-from tests.engine.certificate_program import Affine, Frame, Nonlinear, Program, function, matrix, program
+from tests.engine.certificate_program import Affine, Frame, Nonlinear, Part, Program, function, matrix, program
 from tests.engine.certificate_sets import least
 
 PRECISION = 300
@@ -34,12 +34,16 @@ def precise():
 
 @dataclass
 class Replay:
-    """What a certificate has shown so far: planes by (variable, part, set), boxes by variable, unit by unit."""
+    """What a certificate has shown so far: planes by (variable, part, set), boxes by variable, unit by unit.
+
+    diagonals: by (variable, part), the claimed ends (4, units) of the octagons that the part's planes are over.
+    """
 
     file: File
     program: Program
     planes: dict[tuple[int, int, int], np.ndarray]
     boxes: dict[int, list[tuple[arb, arb]]]
+    diagonals: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
     def box(self, number: int) -> list[tuple[arb, arb]]:
         if number not in self.boxes:
@@ -78,16 +82,19 @@ class Replay:
     def _nonlinear_end(self, variable: Nonlinear, unit: int) -> tuple[arb, arb]:
         low = high = arb(0)
         for part in variable.parts:
-            ends = [self.box(part.v[0])[part.v[1] + unit]]
-            ends[0] = ends[0] if part.sign > 0 else (-ends[0][1], -ends[0][0])
-            if part.z is not None:
-                ends.append(self.box(part.z[0])[part.z[1] + unit])
+            ends = self.argument_ends(part, unit)
             corners = [function(part.kind, v, z) for v in ends[0] for z in (ends[1] if part.z is not None else (None,))]
             least_corner = greatest_corner = corners[0]
             for corner in corners[1:]:
                 least_corner, greatest_corner = least_corner.min(corner), greatest_corner.max(corner)
             low, high = low + least_corner, high + greatest_corner
         return low, high
+
+    def argument_ends(self, part: Part, unit: int) -> list[tuple[arb, arb]]:
+        """The ends of v and, where there is one, of z, as the part's planes see them."""
+        low, high = self.box(part.v[0])[part.v[1] + unit]
+        ends = [(low, high) if part.sign > 0 else (-high, -low)]
+        return ends if part.z is None else [*ends, self.box(part.z[0])[part.z[1] + unit]]
 
     def substitution(self, forms: dict[int, arb_mat], which: int) -> list[arb]:
         """Lower bounds of linear forms: forms[k] (rows, units) are their coefficients on variable k."""
@@ -177,6 +184,8 @@ def follow(file: File, structure: str, weights: dict[str, np.ndarray]) -> tuple[
             tensor = file.tensors[f"step.{position}"]
             assert tensor.shape[1] == replay.program.variables[step["of"]].size
             replay.planes[step["of"], step["part"], step["set"]] = tensor
+        elif step["rule"] == "diagonals":
+            found += _diagonals_step(replay, position, step)
         elif step["rule"].startswith("box."):
             found += _box_step(replay, position, step)
         else:
@@ -200,6 +209,48 @@ def _box_step(replay: Replay, position: int, step: dict) -> list[Compared]:
     claimed = [arb(float(value)) for value in (*low, *-high)]
     replay.boxes[number] = [(arb(float(a)), arb(float(b))) for a, b in zip(low, high, strict=True)]
     return [Compared(position, step["rule"], c, _best(s)) for c, s in zip(claimed, shown, strict=True)]
+
+
+# v + z, -(v + z), v - z, -(v - z): the coefficients on v and z, and the sign of the claimed end that they bound.
+DIAGONAL_FORMS = ((1, 1, 1), (-1, -1, -1), (1, -1, 1), (-1, 1, -1))
+
+
+def _diagonals_step(replay: Replay, position: int, step: dict) -> list[Compared]:
+    """Each end from the box's ends, or by one of the sets; and no lower end above its upper one."""
+    variable, ends = replay.program.variables[step["of"]], replay.file.tensors[f"step.{position}"]
+    part, size = variable.parts[step["part"]], variable.size
+    assert part.z is not None
+    assert ends.shape == (4, size)
+    placed = [(kind.get("of"), kind.get("part"), kind["rule"]) for kind in replay.file.body["steps"][:position]]
+    assert not [rule for of, _, rule in placed if of == step["of"] and rule != "diagonals"]
+    assert (step["of"], step["part"], "diagonals") not in placed
+    shown: list[list[list[arb]]] = [[[] for _ in range(size)] for _ in DIAGONAL_FORMS]
+    for unit in range(size):
+        (low_v, high_v), (low_z, high_z) = replay.argument_ends(part, unit)
+        for row, (on_v, on_z, _) in enumerate(DIAGONAL_FORMS):
+            least_v, least_z = (low_v if on_v > 0 else -high_v), (low_z if on_z > 0 else -high_z)
+            shown[row][unit].append(least_v + least_z)
+    for which in step["sets"]:
+        forms: dict[int, arb_mat] = {}
+        for (number, first), column in ((part.v, 0), (part.z, 1)):
+            width = replay.program.variables[number].size
+            rows = [[arb(0)] * width for _ in range(4 * size)]
+            for row, signs in enumerate(DIAGONAL_FORMS):
+                for unit in range(size):
+                    rows[row * size + unit][first + unit] = arb(signs[column] * (part.sign if column == 0 else 1))
+            _accumulate(forms, number, arb_mat(rows))
+        for i, value in enumerate(replay.substitution(forms, which)):
+            shown[i // size][i % size].append(value)
+    replay.diagonals[step["of"], step["part"]] = ends
+    found = [
+        Compared(position, "diagonals", sign * arb(float(ends[row, unit])), _best(shown[row][unit]))
+        for row, (_, _, sign) in enumerate(DIAGONAL_FORMS)
+        for unit in range(size)
+    ]
+    for low, high in (ends[:2], ends[2:]):
+        pairs = zip(low, high, strict=True)
+        found += [Compared(position, "diagonals, ends", arb(float(a)), arb(float(b))) for a, b in pairs]
+    return found
 
 
 def _best(shown: list[arb]) -> arb:

@@ -76,10 +76,16 @@ def test_every_claim_is_true_of_the_networks_values(drawn, name):
 
 
 def check_values(file, own, known):
-    """Boxes hold the values, planes lie below and above them, and the rows reach the margin."""
+    """Boxes and diagonals hold the values, planes lie below and above them, and the rows reach the margin."""
     for position, step in enumerate(file.body["steps"][:-1]):
         tensor, variable = file.tensors[f"step.{position}"], own.variables[step["of"]]
         assert tensor.shape[1] == variable.size
+        if step["rule"] == "diagonals":
+            for unit, ends in enumerate(tensor.T.tolist()):
+                v, z = arguments(variable.parts[step["part"]], unit, known)
+                assert all(bool(end <= total) for end, total in zip(ends[::2], (v + z, v - z), strict=True))
+                assert all(bool(total <= end) for end, total in zip(ends[1::2], (v + z, v - z), strict=True))
+            continue
         if step["rule"] != "planes":
             ends = zip(tensor[0].tolist(), known[step["of"]], tensor[1].tolist(), strict=True)
             assert all(bool(low <= value) and bool(value <= high) for low, value, high in ends)

@@ -4,11 +4,13 @@ import pytest
 import sympy as sp
 import torch
 
-from gpu_engine.rounding import ELEMENTARY_UNITS
+from gpu_engine.relaxations.products import PRODUCTS
+from gpu_engine.rounding import ELEMENTARY_UNITS, TANGENT_UNITS
+from proofs.forward_errors import Bounded
 from proofs.lemma import LemmaError
-from proofs.lemmas import curve_rounding
+from proofs.lemmas import curve_rounding, octagon_rounding
 from proofs.lemmas.offset_rounding import MODULES, traced, units
-from proofs.roundings import STEEPNESS, UNKNOWN, Interval, bounded_counts, leaf, longest, point, total
+from proofs.roundings import LARGEST_U, STEEPNESS, UNKNOWN, Interval, bounded_counts, leaf, longest, point, total
 
 m, w, o, g, a, b = sp.symbols("m w o g a b", positive=True)
 V = Interval(m, w, o, g)
@@ -89,5 +91,46 @@ def test_candidates_of_lines_are_counted(name: str, least: int, most: int) -> No
     assert least <= curve_rounding.units(name) <= most
     for sign in curve_rounding.SIGNS.values():
         best, slack = curve_rounding.traced(curve_rounding.CURVES[name], sign, torch.float64)
+        assert best.known
+        assert slack.known
+
+
+# errors by sizes
+
+
+def test_errors_of_sums_and_products_are_those_of_their_sizes() -> None:
+    x, y = Bounded(a), Bounded(b)
+    assert (x + y).error == a + b
+    assert ((x + y) - x).error == sp.expand((a + b) * (1 + LARGEST_U) + 2 * a + b)
+    assert (x * y).error == a * b
+    assert ((x + y) * x).error == sp.expand(a * (a + b) * (1 + LARGEST_U) + a * (a + b))
+    assert (x / 2).error == 0
+    assert (4 * (x + y)).error == 4 * a + 4 * b
+    assert torch.maximum(x + y, x).size == a + b
+    assert torch.sigmoid(x).error > ELEMENTARY_UNITS
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: 3 * x,
+        lambda x: x / x,
+        lambda x: x.clamp(min=1.0),
+        torch.cos,
+        lambda x: torch.sigmoid(x + x),
+        lambda x: torch.maximum(x, x, out=x),
+    ],
+)
+def test_what_has_no_known_error_is_refused(operation) -> None:
+    with pytest.raises(LemmaError):
+        operation(Bounded(a))
+
+
+def test_the_units_of_octagons_are_near_what_is_needed() -> None:
+    error = sp.expand(octagon_rounding.tangent_error().error)
+    largest = max(term.as_coeff_Mul()[0] for term in sp.Add.make_args(error))
+    assert TANGENT_UNITS / 2 < largest < TANGENT_UNITS
+    for product in PRODUCTS.values():
+        best, slack = octagon_rounding.traced(product, torch.float32)
         assert best.known
         assert slack.known

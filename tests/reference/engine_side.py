@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -11,7 +13,7 @@ from gpu_engine.model import Dense as EngineDense
 from gpu_engine.propagation.schedule import bound
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.spec import Specification
-from refcert.reference.given_planes import COLUMNS
+from refcert.reference.given_planes import COLUMNS, DIAGONALS
 from refcert.reference.input_sets import BoxSet, FrameBalls, SequenceBall
 from refcert.reference.networks import Dense
 
@@ -66,13 +68,19 @@ def engine_bounds(network, region, C, d, relaxation, dtype=torch.float64):
 
 def columns_of(products):
     """The planes of a batch of one as the columns of `given_from_columns`."""
-    columns = {name: [] for name in COLUMNS}
+    columns = {name: [] for name in (*COLUMNS, *DIAGONALS)}
     for product in products:
         for side, plane in (("lower", product.planes.lower), ("upper", product.planes.upper)):
             values = (
                 *(product.v.lower, product.v.upper, product.z.lower, product.z.upper),
                 *(plane.slope_v, plane.slope_z, plane.offset),
             )
+            ends = [math.nan] * 4
+            if product.diagonals is not None:
+                plus, minus = product.diagonals.plus, product.diagonals.minus
+                ends = [end[0].double().tolist() for end in (plus.lower, plus.upper, minus.lower, minus.upper)]
+            for name, end in zip(DIAGONALS, ends, strict=True):
+                columns[name] += end if isinstance(end, list) else [end] * product.v.lower.shape[1]
             numbers = [value[0].double().tolist() for value in values]
             for unit, row in enumerate(zip(*numbers, strict=True)):
                 entry = (product.kind, side, *row, product.layer, product.t, unit, product.name)

@@ -91,6 +91,19 @@ def test_touching_planes_are_drawn_without_a_truth():
     assert truths == {("PROVED", True, False), ("REFUTED", False, True), ("", False, False)}
 
 
+def test_octagons_are_drawn_where_they_are_asked_for_and_only_for_products():
+    seen = {octagons: set() for octagons in (False, True)}
+    for octagons, found in seen.items():
+
+        @settings(max_examples=120, database=None, phases=[Phase.generate], derandomize=True)
+        @given(planes(octagons=octagons))
+        def draw(plane, found=found):
+            found.add((plane.claim.kind.startswith("sigmoid_times"), plane.claim.diagonals is not None))
+
+        draw()
+    assert seen == {False: {(False, False), (True, False)}, True: {(False, False), (True, False), (True, True)}}
+
+
 @given(drawn=boxes(bulk=5, count=(2, 4)))
 @settings(max_examples=40)
 def test_boxes_are_columns_and_engine_boxes(drawn):

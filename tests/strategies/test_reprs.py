@@ -40,6 +40,7 @@ DRAWN = {
     "intervals": intervals(),
     "boxes": boxes(bulk=2),
     "planes": planes(),
+    "planes on octagons": planes(octagons=True),
     "classifiers": classifiers(embeddings=True),
     "sequences": sequences(),
     "input_sets": input_sets(),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from refcert.app.errors import InputError
 from refcert.audit.families.boxes import BOX_FAMILIES, draw_boxes
+from refcert.audit.families.octagons import draw_octagons
 from refcert.audit.plane_table import NUMBERS, PlaneTable
 from refcert.kernel.claims import KINDS
 
@@ -61,6 +62,11 @@ class Draw:
         """(count, 4), the same whatever else is drawn."""
         drawn = draw_boxes(family, kind, self.count, self._rng(family, kind))
         return self._stored(drawn)
+
+    def diagonals(self, family: str, kind: str, boxes: Boxes) -> Boxes:
+        """Ends of v + z and v - z, (count, 4), for these boxes; stored as they are, which can empty an octagon."""
+        rng = np.random.default_rng([self.seed, *(zlib.crc32(word.encode()) for word in (family, kind, "octagon"))])
+        return self._stored(draw_octagons(boxes, rng))
 
     def sample(self, boxes: Boxes, kind: str) -> Boxes:
         """At most `count` of the boxes, in their order."""

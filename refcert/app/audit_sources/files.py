@@ -19,9 +19,11 @@ from refcert.app.audit_folder import is_audit_folder
 from refcert.app.audit_sources.run_folder import open_run_folder
 from refcert.app.audit_sources.source import Source, digest_of, parts_of
 from refcert.app.errors import InputError
-from refcert.audit.plane_table import COLUMNS, NUMBERS, PlaneTable, PlaneTableError, read_planes
+from refcert.audit.plane_table import COLUMNS, DIAGONALS, NUMBERS, PlaneTable, PlaneTableError, read_planes
 
 _WHOLE_TABLES: Final = 2**62  # planes of a part
+# An empty field in a column of octagons; nulls in Parquet files become the same.
+_NO_DIAGONAL: Final = "nan"
 _WHOLE: Final = ("sample", "layer", "t", "unit")
 
 
@@ -100,7 +102,7 @@ def _read_parquet(path: Path) -> PlaneTable:
     columns: dict[str, NDArray[Any]] = {}
     for name in stored.column_names:
         column = stored.column(name)
-        if column.null_count:
+        if column.null_count and name not in DIAGONALS:
             row = column.is_null().to_pylist().index(True)
             raise PlaneTableError(f"{path}: column {name!r}, row {row} is null; every plane needs all its values")
         if pa.types.is_dictionary(column.type):
@@ -163,8 +165,9 @@ def _csv_table(path: Path, header: list[str], rows: list[list[str]], lines: list
     columns: dict[str, NDArray[Any]] = {}
     for position, name in enumerate(header):
         texts = [row[position].strip() for row in rows]
-        if name in NUMBERS:
-            columns[name] = np.array([_exact(path, name, row, text) for row, text in enumerate(texts)], dtype=float)
+        if name in (*NUMBERS, *DIAGONALS):
+            given = (_NO_DIAGONAL if name in DIAGONALS and not text else text for text in texts)
+            columns[name] = np.array([_exact(path, name, row, text) for row, text in enumerate(given)], dtype=float)
         elif name in _WHOLE and all(text.removeprefix("-").isdecimal() for text in texts):
             columns[name] = np.array(list(map(int, texts)), dtype=np.int64)
         else:

@@ -26,7 +26,7 @@ from refcert.app.audit_sources.returned import SIGNATURE, box_of, columns_of, ow
 from refcert.app.audit_sources.source import Part, Source
 from refcert.app.errors import InputError
 from refcert.app.foreign_code import is_ctrl_c, quiet
-from refcert.audit.plane_table import Column, PlaneTable
+from refcert.audit.plane_table import DIAGONALS, Column, PlaneTable
 
 _NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 # Boxes of one call: enough for batched engines, few enough for a budget to be kept.
@@ -110,18 +110,29 @@ class PlanesFunction:
         self.file = file if file is not None and Path(file).is_file() else ""
         self.source = text.encode() + (Path(self.file).read_bytes() if self.file else b"")
 
-    def planes(self, family: str, kind: str, boxes: Boxes, first: int, dtype: str = "float64") -> PlaneTable:
+    def planes(
+        self,
+        family: str,
+        kind: str,
+        boxes: Boxes,
+        first: int,
+        dtype: str = "float64",
+        diagonals: Boxes | None = None,
+    ) -> PlaneTable:
         """Lower planes of all boxes (count, 4), then their upper planes; origin: `sample`, the box's number.
 
-        Raises InputError if the function raises, changes its inputs, or returns what are no planes.
+        diagonals (count, 4): ends of v + z and of v - z; with them the function is called with four more arrays, and
+        its planes are claims about octagons. Raises InputError if the function raises, changes its inputs, or returns
+        what are no planes.
         """
         where = f"{self.text}, kind {kind}, boxes {family!r}"
+        asked = boxes if diagonals is None else np.hstack([boxes, diagonals])
         try:
-            returned = self._call(where, kind, boxes, first, dtype)
+            returned = self._call(where, kind, asked, first, dtype)
         except _Raised as error:
             cause = error.__cause__
             assert isinstance(cause, BaseException)
-            narrowed, row = self._narrowed(where, kind, boxes, first, dtype)
+            narrowed, row = self._narrowed(where, kind, asked, first, dtype)
             boxes_said = box_of(boxes[row]) if narrowed else f"all {len(boxes)} boxes together"
             which = f"row {first + row}" if narrowed else f"rows {first} to {first + len(boxes) - 1}"
             said = f"raised {said_of(cause)}"
@@ -130,10 +141,13 @@ class PlanesFunction:
             raise InputError(f"{where}, {which} ({boxes_said}): the function {said}") from cause
         columns = columns_of(returned, where, kind, boxes, first)
         count = len(boxes)
+        if diagonals is not None:
+            columns |= {name: np.tile(diagonals[:, k], 2) for k, name in enumerate(DIAGONALS)}
         return PlaneTable({**_given(kind, boxes), **columns}, {"sample": np.tile(np.arange(first, first + count), 2)})
 
     def _call(self, where: str, kind: str, boxes: Boxes, first: int, dtype: str) -> Any:
-        before = [np.ascontiguousarray(boxes[:, k], dtype=dtype) for k in range(len(SIDES_OF_BOX))]
+        names = (*SIDES_OF_BOX, *DIAGONALS)[: boxes.shape[1]]
+        before = [np.ascontiguousarray(boxes[:, k], dtype=dtype) for k in range(len(names))]
         inputs = [array.copy() for array in before]
         try:
             with quiet():
@@ -142,7 +156,7 @@ class PlanesFunction:
             if is_ctrl_c(error):
                 raise
             raise _Raised from error
-        for name, was, now in zip(SIDES_OF_BOX, before, inputs, strict=True):
+        for name, was, now in zip(names, before, inputs, strict=True):
             changed = np.flatnonzero(
                 was.view(np.uint8).reshape(len(was), -1) != now.view(np.uint8).reshape(len(was), -1)
             )

@@ -18,6 +18,7 @@ from refcert.app.errors import InputError, OutputError
 from refcert.app.report.plane_choice import Choice
 from refcert.app.report.plane_plot import SUFFIXES, write_plane_plot
 from refcert.app.report.plane_values import is_product
+from refcert.audit.domain import cut
 from refcert.audit.tightness_lp import Optimum, least_volumes
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import PlaneClaim, Status
@@ -173,7 +174,9 @@ def _ratio(report: AuditReport, row: _Row) -> float | None:
 
 
 def _optimum(claim: PlaneClaim) -> Plane | None:
-    """The certified least-volume plane; None where there is none."""
+    """The certified least-volume plane; None where there is none, as on octagons."""
+    if cut(claim):
+        return None
     box = [[claim.lower_v, claim.upper_v, claim.lower_z, claim.upper_z]]
     found = least_volumes(np.array([claim.kind]), np.array([claim.side]), np.array(box))[0]
     if not isinstance(found, Optimum) or found.plane is None:

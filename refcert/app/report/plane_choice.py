@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from refcert.audit.plane_table import PlaneTable
+from refcert.audit.plane_table import DIAGONALS, PlaneTable
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import Status
 from refcert.reference.equations import PRODUCTS
@@ -26,17 +26,37 @@ class Seen(NamedTuple):
 
 
 def gaps_at_centres(table: PlaneTable) -> NDArray[np.float64]:
-    """|plane - surface| at the centre of every box (planes,); NaN where the box has no area (no length for a line)."""
+    """|plane - surface| at the centre of every box (planes,); NaN where the box has no area (no length for a line).
+
+    Of an octagon: of the least box around it, whose centre lies in it.
+    """
     columns, product = table.columns, np.isin(table.columns["kind"], PRODUCTS)
-    v = 0.5 * columns["lower_v"] + 0.5 * columns["upper_v"]
-    z = np.where(product, 0.5 * columns["lower_z"] + 0.5 * columns["upper_z"], 0.0)
+    low_v, high_v, low_z, high_z = _boxes(table)
+    v = 0.5 * low_v + 0.5 * high_v
+    z = np.where(product, 0.5 * low_z + 0.5 * high_z, 0.0)
     height = columns["slope_v"] * v + np.where(product, columns["slope_z"] * z, 0.0) + columns["offset"]
     kind = columns["kind"]
     outer = np.select([kind == "tanh", kind == "relu"], [np.tanh(v), np.maximum(v, 0.0)], expit(v))
     inner = np.select([kind == "sigmoid_times_tanh", product], [np.tanh(z), z], 1.0)
-    wide = columns["lower_v"] < columns["upper_v"]
-    wide &= ~product | (columns["lower_z"] < columns["upper_z"])
+    wide = low_v < high_v
+    wide &= ~product | (low_z < high_z)
     return np.where(wide, np.abs(height - outer * inner), np.nan)
+
+
+def _boxes(table: PlaneTable) -> tuple[NDArray[np.float64], ...]:
+    """The ends of v and z, (planes,) each; of the least box around an octagon, to a rounding."""
+    columns = table.columns
+    low_v, high_v, low_z, high_z = (columns[name] for name in ("lower_v", "upper_v", "lower_z", "upper_z"))
+    if not table.on_octagons.any():
+        return low_v, high_v, low_z, high_z
+    p0, p1, m0, m1 = (columns[name] for name in DIAGONALS)
+    # fmax and fmin leave out NaN: planes on boxes
+    return (
+        np.fmax.reduce((low_v, p0 - high_z, m0 + low_z, (p0 + m0) / 2)),
+        np.fmin.reduce((high_v, p1 - low_z, m1 + high_z, (p1 + m1) / 2)),
+        np.fmax.reduce((low_z, p0 - high_v, low_v - m1, (p0 - m1) / 2)),
+        np.fmin.reduce((high_z, p1 - low_v, high_v - m0, (p1 - m0) / 2)),
+    )
 
 
 class Choice:

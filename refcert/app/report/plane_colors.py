@@ -34,16 +34,19 @@ _ROOM: Final = 0.07
 
 
 def shaded(v: Array, z: Array, heights: Array, low: float, high: float) -> Array:
-    """Colours (tiles, 4) of the surface: lighter the higher, under a light from the left."""
+    """Colours (tiles, 4) of the surface: lighter the higher, under a light from the left.
+
+    v, z, heights: at the nodes (nodes of v, nodes of z); tiles may have no area.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
     span = (high - low) or 1.0
     # In the proportions of the drawing: every axis from 0 to 1.
-    x, y, h = (v - v[0]) / (v[-1] - v[0]), (z - z[0]) / (z[-1] - z[0]), (heights - low) / span
-    means = (h[1:] + h[:-1], np.diff(h, axis=0))
-    rise_v = (means[1][:, 1:] + means[1][:, :-1]) / 2 / np.diff(x)[:, None]
-    rise_z = (np.diff(h, axis=1)[1:] + np.diff(h, axis=1)[:-1]) / 2 / np.diff(y)[None, :]
-    normals = np.stack([-rise_v, -rise_z, np.ones_like(rise_v)], axis=-1)
+    h = (heights - low) / span
+    nodes = np.stack([(v - v.min()) / np.ptp(v), (z - z.min()) / np.ptp(z), h], axis=-1)
+    # Across both diagonals of a tile; straight up where it has no area.
+    normals = np.cross(nodes[1:, 1:] - nodes[:-1, :-1], nodes[:-1, 1:] - nodes[1:, :-1])
+    normals = np.where(normals[..., 2:] > 0, normals, [0.0, 0.0, 1.0])
     light = (normals @ _LIGHT) / np.linalg.norm(normals, axis=-1)
     color = LinearSegmentedColormap.from_list("height", _HEIGHTS)(tile_means(h))[..., :3]
     lit = np.clip(color * (_SHADE + _SHINE * light)[..., None], 0.0, 1.0).reshape(-1, 3)

@@ -64,13 +64,14 @@ def _solid(figure: Figure, scene: Scene, place: Place) -> Axes:
     corner = (-0.14, -0.12, 1.02, 1.04) if upper else (-0.14, -0.19, 1.02, 0.97)
     ax: Any = figure.add_axes(_inset(place, *corner), projection="3d", computed_zorder=False)
     v, z = _numbers(along, grid.v), _numbers(across, grid.z)
+    places = _places((along, across), grid)
     surface, plane = _levels(scene.value, grid.surface), _levels(scene.value, grid.plane)
     corners = [] if scene.optimum is None else [at[2] for at in _corners(scene, scene.optimum)]
     low, high = min(*corners, surface.min(), plane.min()), max(*corners, surface.max(), plane.max())
-    shaded, flat = colors.shaded(v, z, surface, low, high), colors.plane_colors(colors.tile_means(grid.gap) < 0)
+    shaded, flat = colors.shaded(*places, surface, low, high), colors.plane_colors(colors.tile_means(grid.gap) < 0)
     art = importlib.import_module("mpl_toolkits.mplot3d.art3d")
     tiles = art.Poly3DCollection(
-        np.concatenate([_tiles(v, z, surface), _tiles(v, z, plane)]),
+        np.concatenate([_tiles(*places, surface), _tiles(*places, plane)]),
         facecolors=np.vstack([shaded, flat]),
         edgecolors=np.vstack([shaded * _EDGE, 0.0 * flat]),
         linewidths=0.35,
@@ -114,14 +115,18 @@ def _map(figure: Figure, scene: Scene, panel: str, place: Place) -> Axes:
     v, z = (_numbers(ruler, ends) for ruler, ends in zip(rulers, (grid.v, grid.z), strict=True))
     gap = grid.gap.T
     palette, norm = colors.color_scale(gap)
-    filled = ax.contourf(v, z, gap, levels=colors.shades(gap), cmap=palette, norm=norm, antialiased=False)
+    at_v, at_z = (part.T for part in _places(rulers, grid))
+    filled = ax.contourf(at_v, at_z, gap, levels=colors.shades(gap), cmap=palette, norm=norm, antialiased=False)
     filled.set_rasterized(True)
     levels = colors.locator(_LINES).tick_values(0.0, max(float(gap.max()), 0.0))
     levels = [level for level in levels if 0.0 < level < gap.max()]
     if levels:
-        ax.contour(v, z, gap, levels=levels, colors=CONTOUR, linewidths=0.55)
+        ax.contour(at_v, at_z, gap, levels=levels, colors=CONTOUR, linewidths=0.55)
     if gap.min() < 0 < gap.max():
-        ax.contour(v, z, gap, levels=[0.0], colors=WRONG, linewidths=1.8)
+        ax.contour(at_v, at_z, gap, levels=[0.0], colors=WRONG, linewidths=1.8)
+    if scene.claim.diagonals is not None:
+        corners = [(rulers[0].at(x), rulers[1].at(y)) for x, y in scene.footprint]
+        ax.plot(*zip(*corners, corners[0], strict=True), color=SOFT, linewidth=1.2, zorder=3)
     for name, points in _marked(scene):
         for point in filter(lambda point: _inside(grid, point), points):
             at = rulers[0].at(point[0]), rulers[1].at(point[1])
@@ -236,14 +241,16 @@ def _levels(ruler: Ruler, heights: NDArray[np.object_]) -> Array:
     return np.vectorize(ruler.at, otypes=[float])(heights)  # type: ignore[no-any-return]
 
 
+def _places(rulers: tuple[Ruler, Ruler], grid: Grid) -> tuple[Array, Array]:
+    """v and z at every node, each in the shape of the grid."""
+    across = _levels(rulers[1], grid.across)
+    return np.broadcast_to(_numbers(rulers[0], grid.v)[:, None], across.shape), across
+
+
 def _corners(scene: Scene, plane: Plane | PlaneClaim) -> list[tuple[float, float, float]]:
-    """A plane over the corners of the box, in order around it."""
-    (v0, *_, v1), (z0, *_, z1) = scene.grid.v, scene.grid.z
+    """A plane over the corners of the box or octagon, in order around it."""
     along, across = scene.rulers
-    return [
-        (along.at(v), across.at(z), scene.value.at(values.height(plane, v, z)))
-        for v, z in ((v0, z0), (v1, z0), (v1, z1), (v0, z1))
-    ]
+    return [(along.at(v), across.at(z), scene.value.at(values.height(plane, v, z))) for v, z in scene.footprint]
 
 
 def _outline(ax: Any, scene: Scene, plane: Plane | PlaneClaim, color: str, dash: str) -> None:
@@ -252,7 +259,7 @@ def _outline(ax: Any, scene: Scene, plane: Plane | PlaneClaim, color: str, dash:
 
 
 def _tiles(v: Array, z: Array, heights: Array) -> Array:
-    """The quadrilaterals of a mesh, (tiles, 4, 3)."""
-    nodes = np.stack([*np.meshgrid(v, z, indexing="ij"), heights], axis=-1)
+    """The quadrilaterals of a mesh of nodes (nodes of v, nodes of z), (tiles, 4, 3)."""
+    nodes = np.stack([v, z, heights], axis=-1)
     corners = [nodes[:-1, :-1], nodes[1:, :-1], nodes[1:, 1:], nodes[:-1, 1:]]
     return np.stack(corners, axis=2).reshape(-1, 4, 3)

@@ -10,6 +10,7 @@ from typing import Final
 from refcert.app.report import plane_values as values
 from refcert.app.report.plane_values import Grid, Point
 from refcert.app.report.rulers import Ends, Ruler, ruler, ruler_around
+from refcert.audit.domain import vertices
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.claims import PlaneClaim
 from refcert.reference.exact_planes import Plane
@@ -57,6 +58,11 @@ class Scene:
         return ("surface", "gap") if self.zoom is None else ("surface", "gap", "zoom")
 
     @property
+    def footprint(self) -> tuple[Point, ...]:
+        """The corners of the box or octagon in order around it."""
+        return tuple(vertices(self.claim))
+
+    @property
     def noun(self) -> str:
         """'plane' or 'line'."""
         return "plane" if values.is_product(self.claim.kind) else "line"
@@ -80,7 +86,10 @@ def scene_of(
     optimum: Plane | None = None,
     touching: Sequence[tuple[float, float]] | None = None,
 ) -> Scene | None:
-    """None where the box is a single point. touching: contact points (v, z); None: they are looked for."""
+    """None where the box is a single point, or an octagon without area.
+
+    touching: contact points (v, z); None: they are looked for.
+    """
     axes = values.wide_axes(claim)
     if not axes:
         return None
@@ -122,6 +131,6 @@ def _zoom(claim: PlaneClaim, grid: Grid, failing: Point | None) -> Zoom | None:
     if halvings < 2:
         return None
     ends: tuple[Ends, Ends] = v, z
-    found = values.evaluate(claim, *(values.nodes(low, high, STEPS) for low, high in ends))
+    found = values.part(claim, *ends, STEPS)
     rulers = [ruler_around(name, pair, x) for name, pair, x in zip("vz", ends, failing, strict=True)]
     return Zoom(found, (rulers[0], rulers[1]), halvings)

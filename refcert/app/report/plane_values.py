@@ -4,13 +4,15 @@ claim     Every number is right to about three digits of the largest gap, whatev
           a gap of 0.3, a gap of 1e-19 in a box that is 1e-9 wide, a box of a few neighbouring floats.
 idea      The nodes are exact fractions, and surface minus plane is evaluated in ball arithmetic at a precision that is
           doubled until the balls are small beside the largest gap. A gap whose ball contains zero counts as zero.
+octagons  A plane on an octagon is drawn on that: its nodes are those of the least box around it, z moved to the nearest
+          one that the octagon has at this v.
 sound     a picture proves nothing; a sign that is drawn is the true one at that node.
 units     those of the nonlinearity, each times a power of ten that `Ruler` names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -20,6 +22,7 @@ from flint import arb, fmpq
 from numpy.typing import NDArray
 
 from refcert.app.report.rulers import Ends, exponent
+from refcert.audit.domain import hull, hull_of, vertices, z_ends
 from refcert.audit.verdicts import Judgement
 from refcert.kernel.ball import ZERO, exact, precision, surely_less, surely_positive
 from refcert.kernel.claims import PlaneClaim
@@ -27,6 +30,7 @@ from refcert.kernel.functions import sigmoid, tanh
 from refcert.reference.equations import PRODUCTS
 from refcert.reference.exact_planes import Plane, extreme_excess
 from refcert.reference.intervals import Interval
+from refcert.reference.octagons import Diagonals, octagon_candidates
 
 Point = tuple[Fraction, Fraction]
 Array = NDArray[np.float64]
@@ -51,6 +55,7 @@ class Grid:
     """Numbers at the nodes, v along the rows: shapes (nodes of v, nodes of z). gap in units of 10**power.
 
     A gap is plane minus surface of an upper plane, surface minus plane of a lower one: negative where violated.
+    across: z at every node; it differs from `z` where an octagon ends. moved: where it does.
     """
 
     v: tuple[Fraction, ...]
@@ -59,11 +64,17 @@ class Grid:
     plane: NDArray[np.object_]
     gap: Array
     power: int
+    across: NDArray[np.object_]
+
+    @property
+    def moved(self) -> NDArray[np.bool_]:
+        return np.asarray(self.across != np.array(self.z, object)[None, :], dtype=bool)
 
     @property
     def violated(self) -> float:
-        """The share of the nodes where the plane is on the wrong side."""
-        return float(np.mean(self.gap < 0))
+        """The share of the nodes, moved ones aside, where the plane is on the wrong side."""
+        counted = self.gap[~self.moved]
+        return float(np.mean((counted if counted.size else self.gap) < 0))
 
 
 def is_product(kind: str) -> bool:
@@ -71,15 +82,15 @@ def is_product(kind: str) -> bool:
     return kind in PRODUCTS
 
 
-def box_of(claim: PlaneClaim) -> tuple[Interval, Interval]:
-    """The claim's box; z is [0, 0] for one-dimensional kinds."""
-    z = Interval(claim.lower_z, claim.upper_z) if is_product(claim.kind) else Interval(0.0, 0.0)
-    return Interval(claim.lower_v, claim.upper_v), z
-
-
 def wide_axes(claim: PlaneClaim) -> tuple[str, ...]:
-    """The axes along which the box has width: what can be drawn."""
-    return tuple(name for name, ends in zip("vz", box_of(claim), strict=True) if ends.lower < ends.upper)
+    """The axes along which the box, or the octagon, has width: what can be drawn. None where it is empty or slanted.
+
+    A slanted one has no area, and no axis along which it could be drawn as a curve.
+    """
+    ends = hull(claim)
+    wide = tuple(name for name, (low, high) in zip("vz", ends, strict=True) if low < high)
+    empty = any(low > high for low, high in ends)
+    return () if empty or (len(wide) == 2 and len(vertices(claim)) < 3) else wide
 
 
 def nodes(low: Fraction, high: Fraction, count: int) -> tuple[Fraction, ...]:
@@ -93,17 +104,27 @@ def nodes(low: Fraction, high: Fraction, count: int) -> tuple[Fraction, ...]:
 
 
 def whole_box(claim: PlaneClaim, count: int) -> Grid:
-    """The grid of the whole box with `count` steps an axis."""
-    v, z = (nodes(Fraction(ends.lower), Fraction(ends.upper), count) for ends in box_of(claim))
-    return evaluate(claim, v, z)
+    """The grid of the whole box, or octagon, with `count` steps an axis."""
+    return part(claim, *hull(claim), count)
+
+
+def part(claim: PlaneClaim, v: Ends, z: Ends, count: int) -> Grid:
+    """The grid of what the claim's octagon leaves of a part of its box, with `count` steps an axis."""
+    v, z = hull_of(v, z, claim.diagonals)
+    corners = {at for at, _ in vertices(claim) if v[0] < at < v[1]} if claim.diagonals is not None else set()
+    return evaluate(claim, sorted({*nodes(*v, count), *corners}), nodes(*z, count))
 
 
 def evaluate(claim: PlaneClaim, v: Sequence[Fraction], z: Sequence[Fraction]) -> Grid:
-    """Surface, plane and gap at all pairs of nodes."""
+    """Surface, plane and gap at all pairs of nodes, z moved into the claim's octagon."""
+    across = np.empty((len(v), len(z)), object)
+    for k, x in enumerate(v):
+        low, high = z_ends((z[0], z[-1]), claim.diagonals, x)
+        across[k] = [min(max(y, low), high) for y in z]
     bits = _FIRST_BITS
     while True:
         with precision(bits):
-            surface, plane, gap = _balls(claim, v, z)
+            surface, plane, gap = _balls(claim, v, across)
             size = _largest([abs(ball.mid()) for ball in gap])
             radius = _largest([ball.rad() for ball in gap])
             if surely_less(radius * 2**_DIGITS_IN_BITS, size) or bits >= _MOST_BITS or not surely_positive(radius):
@@ -113,7 +134,7 @@ def evaluate(claim: PlaneClaim, v: Sequence[Fraction], z: Sequence[Fraction]) ->
                 numbers = [0.0 if ball.contains(ZERO) else float((ball / unit).mid()) for ball in gap]
                 shape = (len(v), len(z))
                 tall = [np.array(list(map(_fraction, balls)), object).reshape(shape) for balls in (surface, plane)]
-                return Grid(tuple(v), tuple(z), tall[0], tall[1], np.array(numbers).reshape(shape), power)
+                return Grid(tuple(v), tuple(z), tall[0], tall[1], np.array(numbers).reshape(shape), power, across)
         bits *= 2
 
 
@@ -145,33 +166,45 @@ def contacts(claim: PlaneClaim, grid: Grid) -> tuple[Point, ...]:
     """The points among the extreme ones of the box and of its sides where the plane touches, in order of the box."""
     if not grid.gap.size or not (largest := float(grid.gap.max())) > 0:
         return ()
-    v, z = box_of(claim)
-    sides = [(v, z), *((Interval(x, x), z) for x in v), *((v, Interval(y, y)) for y in z)]
+    v, z = (Interval(float(low), float(high)) for low, high in hull(claim))
     found: list[Point] = []
-    for side in sides:
-        extremes = extreme_excess(claim.kind, *side, claim.slope_v, claim.slope_z if is_product(claim.kind) else 0.0)
-        chosen = extremes[1 if claim.side == "upper" else 0]
-        point = (Fraction(chosen.v), Fraction(chosen.z))
+    for point in _extreme(claim, v, z):
         gap = gap_at(claim, point, grid.power)
         if 0 <= gap <= _TOUCHES * largest and not any(_same(point, other, v, z) for other in found):
             found.append(point)
     return tuple(sorted(found))
 
 
+def _extreme(claim: PlaneClaim, v: Interval, z: Interval) -> Iterator[Point]:
+    """Points where the gap can be least: on the whole box and on each of its sides, or on an octagon."""
+    slopes = claim.slope_v, claim.slope_z if is_product(claim.kind) else 0.0
+    if claim.diagonals is not None:
+        low_plus, high_plus, low_minus, high_minus = claim.diagonals
+        diagonals = Diagonals(Interval(low_plus, high_plus), Interval(low_minus, high_minus))
+        box = Interval(claim.lower_v, claim.upper_v), Interval(claim.lower_z, claim.upper_z)
+        for at in sorted(octagon_candidates(claim.kind, *box, diagonals, *slopes)):
+            yield Fraction(at[0]), Fraction(at[1])
+        return
+    for side in [(v, z), *((Interval(x, x), z) for x in v), *((v, Interval(y, y)) for y in z)]:
+        chosen = extreme_excess(claim.kind, *side, *slopes)[1 if claim.side == "upper" else 0]
+        yield Fraction(chosen.v), Fraction(chosen.z)
+
+
 def window(claim: PlaneClaim, around: Point) -> tuple[Ends, Ends, int]:
     """The box halved around a violating point until the violated part can be seen, and how often it was halved."""
-    whole = [(Fraction(ends.lower), Fraction(ends.upper)) for ends in box_of(claim)]
-    part = whole
+    whole = hull(claim)
+    found: list[Ends] = list(whole)
     for halvings in range(_MOST_HALVINGS):
-        part = [_around(x, ends, halvings) for x, ends in zip(around, whole, strict=True)]
-        grid = evaluate(claim, *(nodes(*ends, _WINDOW) for ends in part))
-        if grid.violated >= _SEEN:
+        found = [_around(x, ends, halvings) for x, ends in zip(around, whole, strict=True)]
+        if part(claim, found[0], found[1], _WINDOW).violated >= _SEEN:
             break
-    return part[0], part[1], halvings
+    return found[0], found[1], halvings
 
 
-def _balls(claim: PlaneClaim, v: Sequence[Fraction], z: Sequence[Fraction]) -> tuple[list[arb], list[arb], list[arb]]:
-    balls_v, balls_z = [_ball(x) for x in v], [_ball(y) for y in z]
+def _balls(
+    claim: PlaneClaim, v: Sequence[Fraction], across: NDArray[np.object_]
+) -> tuple[list[arb], list[arb], list[arb]]:
+    balls_v, known = [_ball(x) for x in v], {y: _ball(y) for y in dict.fromkeys(across.ravel().tolist())}
     a, c = exact(claim.slope_v), exact(claim.offset)
     b = exact(claim.slope_z) if is_product(claim.kind) else ZERO
     if claim.kind == "relu":
@@ -179,12 +212,13 @@ def _balls(claim: PlaneClaim, v: Sequence[Fraction], z: Sequence[Fraction]) -> t
     else:
         outer = [(tanh if claim.kind == "tanh" else sigmoid)(ball).value for ball in balls_v]
     if claim.kind == "sigmoid_times_tanh":
-        inner = [tanh(ball).value for ball in balls_z]
+        inner = {y: tanh(ball).value for y, ball in known.items()}
     else:
-        inner = balls_z if is_product(claim.kind) else [exact(1.0)] * len(balls_z)
-    surface = [s * g for s in outer for g in inner]
-    across = [b * y for y in balls_z]
-    plane = [along + y for along in (a * x + c for x in balls_v) for y in across]
+        inner = known if is_product(claim.kind) else dict.fromkeys(known, exact(1.0))
+    tilted = {y: b * ball for y, ball in known.items()}
+    rows = across.tolist()
+    surface = [s * inner[y] for s, row in zip(outer, rows, strict=True) for y in row]
+    plane = [along + tilted[y] for along, row in zip((a * x + c for x in balls_v), rows, strict=True) for y in row]
     if claim.side == "upper":
         return surface, plane, [p - f for p, f in zip(plane, surface, strict=True)]
     return surface, plane, [f - p for p, f in zip(plane, surface, strict=True)]

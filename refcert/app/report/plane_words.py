@@ -25,7 +25,11 @@ def inequality(claim: PlaneClaim) -> str:
 def box(claim: PlaneClaim) -> str:
     """'v in [-1.25, 1.5], z in [-0.75, 2.0]'."""
     both = f"v in [{claim.lower_v!r}, {claim.upper_v!r}]"
-    return both + (f", z in [{claim.lower_z!r}, {claim.upper_z!r}]" if is_product(claim.kind) else "")
+    both += f", z in [{claim.lower_z!r}, {claim.upper_z!r}]" if is_product(claim.kind) else ""
+    if claim.diagonals is None:
+        return both
+    low_plus, high_plus, low_minus, high_minus = claim.diagonals
+    return f"{both}, v + z in [{low_plus!r}, {high_plus!r}], v - z in [{low_minus!r}, {high_minus!r}]"
 
 
 def point(judgement: Judgement, kind: str | None) -> str:

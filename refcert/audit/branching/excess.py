@@ -29,7 +29,7 @@ PRODUCT_LINE: Final = "sigmoid_times_identity"
 class Excess:
     """F on its box, in coordinates v and y. One-dimensional kinds use one of the two axes; the other is at zero."""
 
-    __slots__ = ("a", "b", "box_v", "box_y", "c", "kind", "place_v", "place_y", "sign", "value")
+    __slots__ = ("a", "b", "box_v", "box_y", "c", "diagonals", "kind", "place_v", "place_y", "sign", "value")
 
     kind: str
     sign: int
@@ -38,6 +38,7 @@ class Excess:
     c: arb
     box_v: tuple[float, float]
     box_y: tuple[float, float]
+    diagonals: tuple[float, float, float, float] | None
     place_v: Callable[[arb], Place]
     place_y: Callable[[arb], Place]
     value: Callable[[Place, Place], arb]
@@ -47,10 +48,13 @@ class Excess:
         self.sign = sign = 1 if claim.side == "upper" else -1
         self.place_v, self.place_y = sigmoid_place, line_place
         self.box_v, self.box_y = (claim.lower_v, claim.upper_v), (0.0, 0.0)
+        self.diagonals = claim.diagonals  # ends of v + y, then of v - y
         self.a, self.b, self.c = exact(sign * claim.slope_v), ZERO, exact(sign * claim.offset)
         if kind in (PRODUCT_TANH, PRODUCT_LINE):
             self.b = exact(claim.slope_z)
             self.box_y = (claim.lower_z, claim.upper_z) if sign > 0 else (-claim.upper_z, -claim.lower_z)
+            if claim.diagonals is not None and sign < 0:  # v + z = v - y
+                self.diagonals = (*claim.diagonals[2:], *claim.diagonals[:2])
             self.value = self._value_line
             if kind == PRODUCT_TANH:
                 self.place_y, self.value = tanh_place, self._value_tanh

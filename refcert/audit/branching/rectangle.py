@@ -99,27 +99,27 @@ def _check_node(form: Excess, node: Rectangle) -> tuple[Rectangle, ...]:
     if surely_not_negative(v0.value * y1.slope - b):
         check_segment(AlongV(form, y1), v0, v1)
         return ()
-    if surely_not_negative(_curvature(v0, y0)):
-        if _below_tangent_plane(form, node):
+    if surely_not_negative(curvature(v0, y0)):
+        if below_tangent_plane(form, node):
             return ()
-    elif surely_not_positive(_curvature(v1, y1)):
+    elif surely_not_positive(curvature(v1, y1)):
         for v in (v0, v1):
             check_segment(AlongY(form, v), y0, y1)
         for y in (y0, y1):
             check_segment(AlongV(form, y), v0, v1)
         return ()
     else:
-        centre = _centre(form, node)
-        return () if _below_taylor(form, node, centre) else _cut(node, centre)
-    return _cut(node, _centre(form, node))
+        centre = centre_of(form, node)
+        return () if below_taylor(form, node, centre) else cut(node, centre)
+    return cut(node, centre_of(form, node))
 
 
-def _curvature(v: Place, y: Place) -> arb:
+def curvature(v: Place, y: Place) -> arb:
     """D, of the sign of the Hessian's determinant."""
     return TWO * y.value * y.value * (v.value - v.up) - v.up * y.slope
 
 
-def _below_tangent_plane(form: Excess, node: Rectangle) -> bool:
+def below_tangent_plane(form: Excess, node: Rectangle) -> bool:
     """F is concave on the node: is its tangent plane at a point near the maximum <= 0 there?"""
     v0, v1, y0, y1 = node
     hint_v, hint_y = hill_top(float(form.a), float(form.b), (v0.near, v1.near), (y0.near, y1.near))
@@ -196,7 +196,7 @@ def _moved(place: Callable[[arb], Place], at: Place, step: arb, low: Place, high
     return place(x)
 
 
-def _centre(form: Excess, node: Rectangle) -> tuple[Place, Place]:
+def centre_of(form: Excess, node: Rectangle) -> tuple[Place, Place]:
     """A point strictly inside. Raises MoreBitsError where these bits have none."""
     v0, v1, y0, y1 = node
     return form.place_v(_between(v0, v1)), form.place_y(_between(y0, y1))
@@ -212,7 +212,7 @@ def _between(low: Place, high: Place) -> arb:
     raise MoreBitsError
 
 
-def _below_taylor(form: Excess, node: Rectangle, centre: tuple[Place, Place]) -> bool:
+def below_taylor(form: Excess, node: Rectangle, centre: tuple[Place, Place]) -> bool:
     """Is the Taylor form at the centre <= 0 on the node? The second derivatives along the axes are <= 0 throughout."""
     v0, v1, y0, y1 = node
     v, y = centre
@@ -229,7 +229,7 @@ def _below_taylor(form: Excess, node: Rectangle, centre: tuple[Place, Place]) ->
     return surely_not_positive(bound)
 
 
-def _cut(node: Rectangle, centre: tuple[Place, Place]) -> tuple[Rectangle, ...]:
+def cut(node: Rectangle, centre: tuple[Place, Place]) -> tuple[Rectangle, ...]:
     """Two parts, cut across the axis along which the gradient varies more."""
     v0, v1, y0, y1 = node
     v, y = centre

@@ -9,6 +9,7 @@ Method card
                are monotone. A sub-box is settled where F is monotone along an axis (its largest value is on a face),
                convex along an axis (on two faces), nowhere negative definite (on its sides), concave (below its
                tangent plane at a point near the maximum) or below its Taylor form; else it is cut.
+    Octagons   a claim with diagonals is decided by `octagon`, edge by edge and then inside.
     Departs    signs of the Hessian come from the signs of its factors, which is sharper than interval products.
     Unlike     the kernel's method it needs no list of candidates that is complete; it knows only signs of derivatives.
                Where F may be flat is asked of floats, for a good point to take a tangent at.
@@ -25,6 +26,7 @@ from flint import arb
 
 from refcert.audit.branching.excess import PRODUCT_LINE, PRODUCT_TANH, Excess
 from refcert.audit.branching.lines import AlongV, AlongY, SigmoidAlone
+from refcert.audit.branching.octagon import check_octagon
 from refcert.audit.branching.outcomes import MoreBitsError, OutOfNodesError, ViolatedError
 from refcert.audit.branching.rectangle import Budget, check_rectangle
 from refcert.audit.branching.segment import check_point, check_segment
@@ -79,7 +81,10 @@ def _refuted(form: Excess, v: arb, y: arb, bits: int) -> Judgement | None:
 
 
 def _check(form: Excess, budget: Budget) -> None:
-    """F <= 0 on the box, or raise how it ended."""
+    """F <= 0 on the domain, or raise how it ended."""
+    if form.diagonals is not None:
+        check_octagon(form, budget)
+        return
     low_v, high_v = form.box_v
     low_y, high_y = form.box_y
     v0, y0 = form.point_v(low_v), form.point_y(low_y)

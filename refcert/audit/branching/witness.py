@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from flint import arb, fmpq
 
 from refcert.audit.branching.excess import Excess
+from refcert.audit.domain import on_diagonals
 from refcert.kernel.ball import precision, surely_less, surely_positive
 
 # Floats that may be added up: each has the next 53 bits.
@@ -25,11 +26,13 @@ class Witness(NamedTuple):
 
 
 def find_witness(form: Excess, v: arb, y: arb) -> Witness | None:
-    """The worse of the point found, as the fewest floats per axis whose sum still violates, and the corners of the box.
+    """The worse of the point found, as the fewest floats per axis whose sum still violates, and the box's corners.
 
+    Corners count where they are in the domain.
     None where no sum of floats violates at this precision.
     """
-    tried = [(terms_v, terms_y) for terms_v in _ends(form.box_v) for terms_y in _ends(form.box_y)]
+    corners = [(terms_v, terms_y) for terms_v in _ends(form.box_v) for terms_y in _ends(form.box_y)]
+    tried = [corner for corner in corners if _inside(form, *corner)]
     found = _near(form, _terms(_fraction(v)), _terms(_fraction(y)))
     worst: Witness | None = None
     for terms_v, terms_y in [*([found] if found else []), *tried]:
@@ -47,7 +50,7 @@ def _ends(box: tuple[float, float]) -> list[list[float]]:
 def _near(form: Excess, terms_v: list[float], terms_y: list[float]) -> tuple[list[float], list[float]] | None:
     for count in range(1, max(len(terms_v), len(terms_y)) + 1):
         some_v, some_y = terms_v[:count], terms_y[:count]
-        if _inside(some_v, form.box_v) and _inside(some_y, form.box_y):
+        if _inside(form, some_v, some_y):
             excess = form.value(form.place_v(_sum(some_v)), form.place_y(_sum(some_y)))
             if surely_positive(excess):
                 return some_v, some_y
@@ -72,8 +75,10 @@ def _terms(x: Fraction) -> list[float]:
     return terms
 
 
-def _inside(terms: list[float], box: tuple[float, float]) -> bool:
-    return Fraction(box[0]) <= sum(map(Fraction, terms)) <= Fraction(box[1])
+def _inside(form: Excess, terms_v: list[float], terms_y: list[float]) -> bool:
+    v, y = (sum(map(Fraction, terms), Fraction(0)) for terms in (terms_v, terms_y))
+    in_box = all(Fraction(low) <= x <= Fraction(high) for x, (low, high) in ((v, form.box_v), (y, form.box_y)))
+    return in_box and on_diagonals(form.diagonals, v, y)
 
 
 def _sum(terms: list[float]) -> arb:

@@ -24,7 +24,9 @@ import numpy as np
 from flint import arb
 from numpy.typing import ArrayLike, NDArray
 
+from refcert.audit.domain import in_domain
 from refcert.audit.hunting.factors import FACTORS
+from refcert.audit.hunting.octagon import Octagon, floats_of
 from refcert.audit.hunting.saturated import saturated_excess
 from refcert.kernel.ball import (
     ONE,
@@ -53,7 +55,7 @@ PRODUCTS: Final = ("sigmoid_times_tanh", "sigmoid_times_identity")
 
 
 class Found(NamedTuple):
-    """A float point of the box that is certainly beyond the plane, by `violation` at least; the way that found it."""
+    """A float point of the box or octagon that is certainly beyond the plane, by `violation` at least; its finder."""
 
     v: float
     z: float
@@ -125,13 +127,13 @@ def box_of(claim: PlaneClaim) -> tuple[Interval, Interval]:
 
 
 def confirm(claim: PlaneClaim, v: float, z: float, way: str = "") -> Found | None:
-    """Found if this float point is in the box and certainly beyond the plane; None claims nothing.
+    """Found if this float point is in the claim's domain and certainly beyond the plane; None claims nothing.
 
     Raises KernelInputError where the values make no claim.
     """
-    box_v, box_z = box_of(claim)
+    as_upper(claim)  # refuses what makes no claim
     z = z if claim.kind in PRODUCTS else 0.0
-    if not (box_v[0] <= v <= box_v[1] and box_z[0] <= z <= box_z[1]):
+    if not in_domain(claim, (v,), (z,)):
         return None
     violation = confirmed_violation(claim, (v,), (z,))
     return None if violation is None else Found(v, z, violation, way)
@@ -171,12 +173,14 @@ def surely_not_beyond(claim: PlaneClaim, v: Sequence[float], z: Sequence[float])
 class Excess:
     """The excess of a claim's surface over its plane in float64, exact to a few roundings near the anchor.
 
-    box: as `box_of`. anchor: a point of the box, its middle by default. level: the excess at the anchor.
+    box: as `box_of`, or the floats around an octagon. octagon: None where the plane is one over a box. anchor: a point
+    of the box, its middle by default. level: the excess at the anchor.
     """
 
     def __init__(self, claim: PlaneClaim, anchor: tuple[float, float] | None = None) -> None:
         self.claim = claim
-        self.box = box_of(claim)
+        self.box = floats_of(claim, box_of(claim))
+        self.octagon = None if claim.diagonals is None else Octagon(*claim.diagonals)
         low_v, low_z = self.box[0][0], self.box[1][0]
         middle_v, middle_z = (low / 2 + high / 2 for low, high in self.box)
         # halves of the least floats round to 0, which need not lie in the box

@@ -35,15 +35,7 @@ class Axis:
 
     def at(self, share: ArrayLike) -> Array:
         """The floats at these shares in [0, 1] of the way from low to high; the ends exactly."""
-        share = np.asarray(share, dtype=np.float64)
-        low, high = self.low, self.high
-        if high / 2 - low / 2 > WIDE / 2:
-            with np.errstate(over="ignore"):
-                place = np.sinh(np.arcsinh(low) * (1.0 - share) + np.arcsinh(high) * share)
-        else:
-            place = low * (1.0 - share) + high * share
-        place = np.where(share <= 0.0, low, np.where(share >= 1.0, high, place))
-        return self.clip(place)
+        return _between(self.low, self.high, np.asarray(share, dtype=np.float64))
 
     def clip(self, x: ArrayLike) -> Array:
         return np.clip(np.asarray(x, dtype=np.float64), self.low, self.high)
@@ -73,10 +65,28 @@ class Hunt:
 
     def places(self, shares: Array) -> tuple[Array, Array]:
         """shares (points, free axes) in [0, 1] to the floats v, z (points,)."""
-        columns = [np.full(len(shares), axis.low) for axis in self.axes]
+        columns = [np.zeros(len(shares)) for _ in self.axes]
         for column, k in enumerate(self.free):
-            columns[k] = self.axes[k].at(shares[:, column])
-        return columns[0], columns[1]
+            columns[k] = shares[:, column]
+        return self.at(columns[0], columns[1])
+
+    def at(self, share_v: Array, share_z: Array) -> tuple[Array, Array]:
+        """The floats v, z at these shares of both axes; in an octagon of the z that it has for this v, NaN for none."""
+        axis_v, axis_z = self.axes
+        v, octagon = axis_v.at(share_v), self.excess.octagon
+        if octagon is None:
+            return v, axis_z.at(share_z)
+        low, high = octagon.z_between(v, self.excess.box[1])
+        return v, np.where(low <= high, _between(low, np.maximum(low, high), share_z), np.nan)
+
+    def inside(self, v: ArrayLike, z: ArrayLike) -> tuple[Array, Array]:
+        """The points moved into the box or octagon: v first, then z for this v; NaN where it has no z."""
+        axis_v, axis_z = self.axes
+        v, octagon = axis_v.clip(v), self.excess.octagon
+        if octagon is None:
+            return v, axis_z.clip(z)
+        low, high = octagon.z_between(v, self.excess.box[1])
+        return v, np.where(low <= high, np.clip(np.asarray(z, dtype=np.float64), low, np.maximum(low, high)), np.nan)
 
 
 @np.errstate(all="ignore")  # steps that overflow are cut off at the ends of the box
@@ -84,13 +94,30 @@ def in_last_place(hunt: Hunt, point: Point) -> Point:
     """The best of the floats around the point, of the ends of the box and of zero; repeated while that helps."""
     axis_v, axis_z = hunt.axes
     for _ in range(MOVES):
-        v, z = np.meshgrid(axis_v.around(point[0]), axis_z.around(point[1]))
+        v, z = hunt.inside(*np.meshgrid(axis_v.around(point[0]), axis_z.around(point[1])))
         rise = hunt.excess.at(*point).rise(v, z)
         best = np.unravel_index(int(np.argmax(rise)), rise.shape)
         if not rise[best] > 0.0:
             return point
         point = float(v[best]), float(z[best])
     return point
+
+
+def _between(low: ArrayLike, high: ArrayLike, share: Array) -> Array:
+    """The floats at these shares of the way from low to high, seen through asinh where that is far; ends exactly."""
+    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = high / 2 - low / 2 > WIDE / 2
+        place = low * (1.0 - share) + high * share
+        if wide.any():
+            place = np.where(wide, np.sinh(np.arcsinh(low) * (1.0 - share) + np.arcsinh(high) * share), place)
+    place = np.where(share <= 0.0, low, np.where(share >= 1.0, high, place))
+    return np.clip(place, low, high)
+
+
+def start_of(hunt: Hunt, v: float, z: float) -> Point | None:
+    """The point as a start for a search; None where an octagon has no float there."""
+    return (float(v), float(z)) if np.isfinite(z) and hunt.excess.box[1][0] <= z <= hunt.excess.box[1][1] else None
 
 
 def spread(values: Array) -> float:

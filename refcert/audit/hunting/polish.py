@@ -54,7 +54,8 @@ def _improved(hunt: Hunt, excess: Excess) -> Point:
         here = start.copy()
         for k, step in zip(free, steps * unit, strict=True):
             here[k] = axes[k].clip(start[k] + step)
-        return float(here[0]), float(here[1])
+        v, z = hunt.inside(here[0], here[1])
+        return float(v), float(z)
 
     size = _change(excess, [place(s * np.eye(len(free))[k]) for k in range(len(free)) for s in (-1.0, 1.0)])
     if size == 0.0:
@@ -62,7 +63,13 @@ def _improved(hunt: Hunt, excess: Excess) -> Point:
 
     def downhill(steps: Array) -> tuple[float, Array]:
         here = place(steps)
-        gradient = np.array(excess.gradient(*here))[free]
+        slope_v, slope_z = excess.gradient(*here)
+        octagon = excess.octagon
+        beyond = 0.0 if octagon is None or 1 not in free else here[1] - start[1] - float((steps * unit)[free.index(1)])
+        if octagon is not None and abs(beyond) > np.spacing(abs(here[1])):
+            # On a diagonal edge, which z follows: the search is one along v.
+            slope_v, slope_z = slope_v + slope_z * octagon.turn(here[0], above=beyond < 0), 0.0
+        gradient = np.array((slope_v, slope_z))[free]
         return -float(excess.rise(*here)) / size, -gradient * unit / size
 
     bounds = [((axes[k].low - start[k]) / u, (axes[k].high - start[k]) / u) for k, u in zip(free, unit, strict=True)]

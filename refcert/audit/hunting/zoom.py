@@ -27,11 +27,10 @@ _STEPS: Final = np.arange(-REACH, REACH + 1, dtype=np.float64)
 @np.errstate(all="ignore")  # steps that overflow are cut off at the ends of the box
 def zoom_in(hunt: Hunt, point: Point, share: float) -> Point:
     """A better point near this one. share: the first grid's spacing as a share of the box."""
-    axis_v, axis_z = hunt.axes
     # not below the spacing of the floats, at which the search ends
     steps = [share * min(2.0 * (axis.high / 2 - axis.low / 2), np.finfo(np.float64).max / 4) for axis in hunt.axes]
     for _ in range(GRIDS):
-        v, z = np.meshgrid(axis_v.clip(point[0] + steps[0] * _STEPS), axis_z.clip(point[1] + steps[1] * _STEPS))
+        v, z = hunt.inside(*np.meshgrid(point[0] + steps[0] * _STEPS, point[1] + steps[1] * _STEPS))
         excess = hunt.excess.at(*point)
         rise = excess.rise(v, z)
         best = np.unravel_index(int(np.argmax(rise)), rise.shape)

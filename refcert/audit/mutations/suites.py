@@ -37,8 +37,15 @@ _FIRST: Final = {
         f"{_ENGINE}offsets.py",
         f"{_ENGINE}relaxations.py",
         f"{_ENGINE}lines.py",
+        f"{_ENGINE}octagon_maximum.py",
+        f"{_ENGINE}octagon_inside.py",
     ),
-    "propagation": (f"{_ENGINE}checks_on_the_way.py", "tests/reference/test_engine.py", f"{_ENGINE}bounds_law.py"),
+    "propagation": (
+        f"{_ENGINE}octagon_bounds.py",
+        f"{_ENGINE}checks_on_the_way.py",
+        "tests/reference/test_engine.py",
+        f"{_ENGINE}bounds_law.py",
+    ),
     "inputs": (f"{_ENGINE}concretize.py", f"{_ENGINE}input_set*.py", f"{_ENGINE}inputs.py"),
     "search": (
         f"{_ENGINE}spec.py",
@@ -47,7 +54,13 @@ _FIRST: Final = {
         f"{_ENGINE}bounds_law.py",
     ),
     "loading": (f"{_ENGINE}onnx*.py", f"{_ENGINE}model.py", f"{_ENGINE}loading*.py"),
-    "rounding": (f"{_ENGINE}rounding.py", f"{_ENGINE}offsets.py", f"{_ENGINE}lines.py", f"{_ENGINE}concretize.py"),
+    "rounding": (
+        f"{_ENGINE}rounding.py",
+        f"{_ENGINE}offsets.py",
+        f"{_ENGINE}lines.py",
+        f"{_ENGINE}concretize.py",
+        f"{_ENGINE}octagon*.py",
+    ),
     "kernel": (
         "tests/kernel/*.py",
         "tests/reference/test_exact_planes.py",

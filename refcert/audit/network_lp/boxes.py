@@ -4,6 +4,7 @@ claim     Every variable stays in its box for every input of the set: each plane
 idea      As `reference.bounds.derive_boxes`, depth by depth instead of scalar by scalar: interval arithmetic, and for
           arguments of nonlinearities back-substitution, many rows at once, by `duality`. With several starts (planes
           of several relaxations) a box is the intersection over all of them.
+octagons  For planes that were made for one, v + z and v - z are bounded again by back-substitution, too.
 moved     How many planes do not hold on the derived boxes as given and got an exact offset there; see `proved`.
 source    POPQORN (Ko et al. 2019), section 3 and theorems A.2, A.3, A.6.
 """
@@ -20,13 +21,14 @@ from refcert.audit.network_lp.least import affine_interval
 from refcert.audit.network_lp.planes import inequalities, single
 from refcert.audit.network_lp.proved import sound_pair
 from refcert.audit.network_lp.system import Level, System
-from refcert.reference.equations import Affine, Variable
+from refcert.reference.equations import Affine, Nonlinear, Variable
 from refcert.reference.errors import ReferenceInputError
 from refcert.reference.exact_planes import PlanePair
 from refcert.reference.given_planes import Given
 from refcert.reference.input_sets import InputSet
 from refcert.reference.intervals import POINT_ZERO, Interval, intersect, kind_interval
 from refcert.reference.networks import Array
+from refcert.reference.octagons import Diagonals, box_diagonals
 
 GivenPlanes = Mapping[Variable, Given]
 Pairs = dict[Variable, PlanePair]
@@ -73,6 +75,10 @@ def derive(
     for level in system.levels:
         known = as_array(system, boxes)
         row = level.rows.start
+        diagonals = [
+            _diagonals(system, level, input_set, planes, boxes, start)
+            for start, planes in zip(starts, pairs, strict=True)
+        ]
         for equation in level.equations:
             if isinstance(equation, Affine):
                 boxes[equation.variable] = affine_interval(system, input_set, equation, row, known)
@@ -80,8 +86,9 @@ def derive(
                 continue
             v, z = boxes[equation.v], POINT_ZERO if equation.z is None else boxes[equation.z]
             boxes[equation.variable] = kind_interval(equation.kind, v, z)
-            for start, planes in zip(starts, pairs, strict=True):
-                found = sound_pair(start.get(equation.variable), equation, v, z, prove)
+            for number, (start, planes) in enumerate(zip(starts, pairs, strict=True)):
+                given, own = start.get(equation.variable), diagonals[number].get(equation.variable)
+                found = sound_pair(given, equation, v, z, prove, own)
                 planes[equation.variable] = found.planes
                 moved += found.moved
         asked = [equation.variable for equation in level.equations if equation.variable in arguments]
@@ -92,6 +99,47 @@ def derive(
                     plain = intervals or number > 0
                     boxes[variable] = intersect(boxes[variable], interval, variable) if plain else interval
     return Derived(boxes, pairs, moved)
+
+
+def _diagonals(
+    system: System,
+    level: Level,
+    input_set: InputSet,
+    planes: Pairs,
+    boxes: Mapping[Variable, Interval],
+    given: GivenPlanes,
+) -> dict[Variable, Diagonals]:
+    """Bounds of v + z and v - z, by back-substitution and by the box, of the level's products that were given some."""
+    asked = [
+        (equation, equation.z)
+        for equation in level.equations
+        if isinstance(equation, Nonlinear) and equation.z is not None and _has_diagonals(given, equation)
+    ]
+    if not asked:
+        return {}
+    C = np.zeros((4 * len(asked), system.size))
+    for k, (equation, z) in enumerate(asked):
+        C[4 * k : 4 * k + 4, system.number[equation.v]] = 1.0, -1.0, 1.0, -1.0
+        C[4 * k : 4 * k + 4, system.number[z]] = 1.0, -1.0, -1.0, 1.0
+    rows = inequalities(system, single(planes), None, level.start)
+    found = bound_by_multipliers(
+        *(system, rows, input_set, as_array(system, boxes), C, np.zeros(len(C)), eliminate(system, rows, C)),
+        level.start,
+    )
+    result = {}
+    for (equation, z), ends in zip(asked, found.reshape(-1, 4).tolist(), strict=True):
+        derived = Interval(ends[0], -ends[1]), Interval(ends[2], -ends[3])
+        plain = box_diagonals(boxes[equation.v], boxes[z])
+        what = f"a diagonal of {equation.variable}"
+        result[equation.variable] = Diagonals(
+            *(intersect(one, other, what) for one, other in zip(plain, derived, strict=True))
+        )
+    return result
+
+
+def _has_diagonals(given: GivenPlanes, equation: Nonlinear) -> bool:
+    planes = given.get(equation.variable)
+    return planes is not None and planes.diagonals is not None
 
 
 def _by_back_substitution(

@@ -27,7 +27,7 @@ class Why(StrEnum):
 
     NO_AREA: the box has none. FLAT: the surface is straight there, so the least volume is 0. UNRESOLVED: the least
     volume is not known to the gap asked for. REFUTED: the plane cuts the surface. OVERFLOW: the ratio is above every
-    float64.
+    float64. OCTAGON: the plane holds on an octagon, which is less than its box; the optimum is one over boxes.
     """
 
     NO_AREA = "no_area"
@@ -35,6 +35,7 @@ class Why(StrEnum):
     UNRESOLVED = "unresolved"
     REFUTED = "refuted"
     OVERFLOW = "overflow"
+    OCTAGON = "octagon"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from refcert.audit.mutations.table import (
     inputs,
     kernel,
     loading,
+    octagon_engine,
+    octagons,
     propagation,
     reference,
     relaxations,
@@ -30,6 +32,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     *kernel.FAULTS,
     *reference.FAULTS,
     *audit.FAULTS,
+    *octagons.FAULTS,
+    *octagon_engine.FAULTS,
 )
 
 EQUIVALENT: Final[tuple[Equivalent, ...]] = equivalent.EQUIVALENT

@@ -84,7 +84,7 @@ _SECOND_METHOD: Final = (
         "audit",
         "the curvature is tested where it is largest",
         f"{_BRANCHING}.rectangle",
-        (("if surely_not_negative(_curvature(v0, y0)):", "if surely_not_negative(_curvature(v1, y1)):"),),
+        (("if surely_not_negative(curvature(v0, y0)):", "if surely_not_negative(curvature(v1, y1)):"),),
     ),
     Mutation(
         "branching-monotone-at-one-corner",

@@ -183,8 +183,8 @@ _CACHES: Final = (
         _SCHEDULE,
         (
             (
-                "torch.stack(self._by_every_set(end, forms, end - 1)).amax(0)",
-                "self._by_every_set(end, forms, end - 1)[-1]",
+                "return torch.stack(tuple(found.values())).amax(0)",
+                "return list(found.values())[-1]",
             ),
         ),
     ),

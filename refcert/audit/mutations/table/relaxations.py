@@ -50,7 +50,7 @@ _MISSED: Final = (
         "relaxations",
         "a missed candidate: the interior maximum",
         _TANH_PRODUCT,
-        (("    candidates.append(_interior(v, z, slope_v, slope_z, s_upper=v_ends[1][1]))\n", ""),),
+        (("    candidates.append(inside(v, z, slope_v, slope_z, s_upper=v_ends[1][1]))\n", ""),),
     ),
     Mutation(
         "identity-side-missed",
