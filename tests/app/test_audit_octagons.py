@@ -9,10 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from gpu_engine.bounds import BoundedProduct, Box, Diagonals
+from gpu_engine.relaxations.octagon import octagon
+from gpu_engine.relaxations.products import PRODUCTS
 from refcert.app import runs
 from refcert.app.audit_report import claim_json
 from refcert.app.audit_sources.files import read_table
+from refcert.app.baseline.gaps import Gaps
 from refcert.app.errors import ExitCode
 from refcert.app.report import plane_values as values
 from refcert.app.report import write_report
@@ -217,3 +222,16 @@ def test_octagons_without_area_have_no_picture():
         flat = replace(claim, lower_v=-1.0, upper_v=1.0, lower_z=-1.0, upper_z=1.0, diagonals=diagonals)
         assert scene_of(flat) is None
         assert plane_figure(flat) is None
+
+
+def test_gaps_of_a_baseline_are_those_inside_the_octagon():
+    """At the centre of the box, which an octagon may leave out, upper planes can lie below lower ones."""
+    ends = {"v": (0.0, 4.0), "z": (0.0, 4.0), "plus": (0.0, 1.0), "minus": (-1.0, 1.0)}
+    v, z, plus, minus = (Box(*(torch.full((1, 1), end, dtype=torch.float64) for end in pair)) for pair in ends.values())
+    pair = octagon(PRODUCTS["sigmoid_times_identity"], v, z, Diagonals(plus, minus))
+    product = BoundedProduct("sigmoid_times_identity", "forget", 0, 0, v, z, pair, None, Diagonals(plus, minus))
+    gaps = Gaps()
+    gaps.add(torch.tensor([0]), (product,))
+    at = [pair.upper.slope_v * 0.5 + pair.upper.slope_z * 0.5 + pair.upper.offset]
+    at.append(pair.lower.slope_v * 0.5 + pair.lower.slope_z * 0.5 + pair.lower.offset)
+    assert float(gaps.of(0)["layer 0 forget"]) == pytest.approx(float(at[0] - at[1]), rel=1e-3)

@@ -153,8 +153,8 @@ def test_every_refutation_has_a_point_of_the_octagon(drawn, method):
     assert in_domain(shrunk(claim, simple), *parts)
 
 
-# Of 48 planes below, one less than measured: other versions of a library may draw other points.
-FOUND_AT_LEAST = {"grid": 45, "direct": 46, "dual_annealing": 44, "shgo": 47, "hypothesis": 47}
+# Of 24 planes below, one less than measured: other versions of a library may draw other points.
+FOUND_AT_LEAST = {"grid": 23, "direct": 23, "dual_annealing": 23, "shgo": 23, "hypothesis": 23}
 
 
 def test_a_plane_pushed_through_the_surface_inside_is_refuted():
@@ -171,7 +171,7 @@ def test_a_plane_pushed_through_the_surface_inside_is_refuted():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_plane_pushed_through_the_surface_inside_is_found_by_every_hunt(way):
-    found = [falsify_plane(moved_inward(claim, 1e-5), 0, (way,)) for claim in octagon_claims(12, 23)]
+    found = [falsify_plane(moved_inward(claim, 1e-5), 0, (way,)) for claim in octagon_claims(6, 23)]
     assert sum(point is not None for point in found) >= FOUND_AT_LEAST[way]
 
 
@@ -187,8 +187,8 @@ def test_a_plane_that_fails_only_outside_is_not_reported(family):
         assert confirm(on_its_box(claim), *point) is not None
         assert {name: check(claim).status for name, check in METHODS.items()} == dict.fromkeys(METHODS, Status.PROVED)
     # raises if a hunt finds a point on a proved plane
-    answers = examine(outside[:12], Questions(cross_check=True, falsify="all"), 0)
-    assert Counter(answer.judgement.status for answer in answers) == {Status.PROVED: 12}
+    answers = examine(outside[:3], Questions(cross_check=True, falsify="all"), 0)
+    assert Counter(answer.judgement.status for answer in answers) == {Status.PROVED: 3}
 
 
 @pytest.mark.parametrize("kind", [TANH, IDENTITY])

@@ -92,16 +92,21 @@ def test_touching_planes_are_drawn_without_a_truth():
 
 
 def test_octagons_are_drawn_where_they_are_asked_for_and_only_for_products():
-    seen = {octagons: set() for octagons in (False, True)}
-    for octagons, found in seen.items():
+    assert _products_and_octagons(False) == {(False, False), (True, False)}
+    assert _products_and_octagons(True) == {(False, False), (True, False), (True, True)}
 
-        @settings(max_examples=120, database=None, phases=[Phase.generate], derandomize=True)
-        @given(planes(octagons=octagons))
-        def draw(plane, found=found):
-            found.add((plane.claim.kind.startswith("sigmoid_times"), plane.claim.diagonals is not None))
 
-        draw()
-    assert seen == {False: {(False, False), (True, False)}, True: {(False, False), (True, False), (True, True)}}
+def _products_and_octagons(octagons):
+    """Of planes drawn: is it one of a product, and on an octagon?"""
+    found = set()
+
+    @settings(max_examples=120, database=None, phases=[Phase.generate], derandomize=True)
+    @given(planes(octagons=octagons))
+    def draw(plane):
+        found.add((plane.claim.kind.startswith("sigmoid_times"), plane.claim.diagonals is not None))
+
+    draw()
+    return found
 
 
 @given(drawn=boxes(bulk=5, count=(2, 4)))

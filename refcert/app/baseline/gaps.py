@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from functools import reduce
 
 from torch import Tensor
 
-from gpu_engine.bounds import BoundedProduct, Plane
+from gpu_engine.bounds import BoundedProduct, Box, Plane
 from refcert.app.baseline import decimals
 
 
 class Gaps:
-    """Collects, as a product sink, distances of upper and lower planes at the centres of their boxes.
+    """Collects, as a product sink, distances of upper and lower planes at the centres of their boxes or octagons.
 
     The mean is over frames, units, a sample's questions and, of `best`, its starts.
     """
@@ -43,9 +44,32 @@ def column_of(product: BoundedProduct) -> str:
 
 def _distances(product: BoundedProduct) -> Tensor:
     """Upper less lower plane at the centres, (batch, units) float64. Never below zero but by rounding."""
-    v, z = (box.lower.double() / 2 + box.upper.double() / 2 for box in (product.v, product.z))
+    v, z = (box.lower / 2 + box.upper / 2 for box in _box(product))
     upper, lower = (_at(plane, v, z) for plane in (product.planes.upper, product.planes.lower))
     return (upper - lower).clamp(min=0.0).cpu()
+
+
+def _box(product: BoundedProduct) -> tuple[Box, Box]:
+    """The box of v and z in float64; of an octagon the least box around it, whose centre lies in it."""
+    v, z = _double(product.v), _double(product.z)
+    if product.diagonals is None:
+        return v, z
+    plus, minus = _double(product.diagonals.plus), _double(product.diagonals.minus)
+    around_v = (
+        Box(plus.lower - z.upper, plus.upper - z.lower),
+        Box(minus.lower + z.lower, minus.upper + z.upper),
+        Box((plus.lower + minus.lower) / 2, (plus.upper + minus.upper) / 2),
+    )
+    around_z = (
+        Box(plus.lower - v.upper, plus.upper - v.lower),
+        Box(v.lower - minus.upper, v.upper - minus.lower),
+        Box((plus.lower - minus.upper) / 2, (plus.upper - minus.lower) / 2),
+    )
+    return reduce(Box.intersect, around_v, v), reduce(Box.intersect, around_z, z)
+
+
+def _double(box: Box) -> Box:
+    return Box(box.lower.double(), box.upper.double())
 
 
 def _at(plane: Plane, v: Tensor, z: Tensor) -> Tensor:
