@@ -81,13 +81,14 @@ class Ascent:
                     leaf.requires_grad_(True)
                 bounds = lower({k: sites[k].relaxed(pairs) for k, pairs in planes_of(leaves).items()})
                 value = _worth(bounds.detach(), open_, rows)
-                last = step == steps or (rows and bool((value > 0).all()))
+                last = step == steps or (rows and bool((torch.maximum(value, best_value) > 0).all()))
                 # Of the rows those count that are not proved at the moment.
                 counted = open_ & (bounds <= 0) if rows else open_
                 slopes = None if last else torch.autograd.grad(torch.where(counted, bounds, 0.0).sum(), leaves)
-            better = (value > best_value)[:, None]
+            # A sample whose rows are proved stops there, whatever the others of its batch still need.
+            better = ((value > best_value) & ~(rows & (best_value > 0)))[:, None]
             best = [torch.where(better, leaf.detach(), kept) for leaf, kept in zip(leaves, best, strict=True)]
-            best_value = torch.maximum(best_value, value)
+            best_value = torch.where(better[:, 0], value, best_value)
             if slopes is None:
                 break
             rate = self.rate * LAST_SHARE ** (step / steps)

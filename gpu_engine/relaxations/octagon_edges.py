@@ -43,12 +43,20 @@ class Octagon:
     minus: Box
 
     def hull(self) -> Octagon:
-        """The same octagon with the box around it, which may be smaller than its own: 2 v = (v + z) + (v - z)."""
+        """The same octagon with the box around it, which may be smaller than its own.
+
+        2 v = (v + z) + (v - z), v = (v + z) - z = (v - z) + z, and likewise for z.
+        """
         low_v, high_v = _outward((self.plus.lower + self.minus.lower) / 2, (self.plus.upper + self.minus.upper) / 2, 3)
         low_z, high_z = _outward((self.plus.lower - self.minus.upper) / 2, (self.plus.upper - self.minus.lower) / 2, 3)
-        return Octagon(
-            self.v.intersect(Box(low_v, high_v)), self.z.intersect(Box(low_z, high_z)), self.plus, self.minus
-        )
+        v = self.v.intersect(Box(low_v, high_v))
+        z = self.z.intersect(Box(low_z, high_z))
+        low = torch.maximum(self.plus.lower - self.z.upper, self.minus.lower + self.z.lower)
+        high = torch.minimum(self.plus.upper - self.z.lower, self.minus.upper + self.z.upper)
+        v = v.intersect(Box(*_outward(low, high, 1)))
+        low = torch.maximum(self.plus.lower - self.v.upper, self.v.lower - self.minus.upper)
+        high = torch.minimum(self.plus.upper - self.v.lower, self.v.upper - self.minus.lower)
+        return Octagon(v, z.intersect(Box(*_outward(low, high, 1))), self.plus, self.minus)
 
     def along_v(self, z: Tensor) -> Edge:
         """Where v may be for this z, which lies in the box."""

@@ -22,6 +22,9 @@
       coefficients +-1 stand where the part's slopes would, so `usage.readers` counts its reads. Its constants are one
       sum more than those of a box, and its pad is gamma (S_v + S_z), with a step's magnitude for S where an argument is
       a step itself; both signs of a sum, and both sums, are rows of their own.
+(vi)  A form under a supposition (`_Supposed`) begins at a step and, times a multiplier mu >= 0, at the outputs: one
+      reader more, which `terms` has there. The product mu C is one rounding more of a coefficient on the outputs, whose
+      variables are charged gamma_N |mu C| S_y; the row's own constants d and the threshold pay gamma_N mu (|d| + |t|).
 The list of atoms follows `propagation.backward`, `propagation.relaxed` and `propagation.schedule` by hand.
 Underflow: lemma `underflow`. Model: `rounding_gamma`,
 matrix products as plain sums in the engine's dtype (no TF32, no bfloat16).
@@ -38,6 +41,7 @@ import sympy as sp
 
 from gpu_engine.propagation.relaxed import _pad, relax
 from gpu_engine.propagation.schedule import _Run
+from gpu_engine.propagation.supposed import _Supposed
 from gpu_engine.steps import MAX_PARTS
 from proofs.lemma import Lemma, LemmaError, Proof
 from proofs.tactics import Expr, equal, identity, nonnegative, source_has
@@ -175,9 +179,14 @@ def _diagonals(pad: Callable[[Expr, Expr, Expr], Expr] = lambda gamma, v, z: gam
     proof.by("both arguments' atoms are covered", nonnegative, pad(gamma, S_v, S_z) - gamma * (S_v + S_z), ranges)
     inside = ranges | {c_v: (0, S_v), c_z: (0, S_z)}
     proof.by("their constants are among them", nonnegative, pad(gamma, S_v, S_z) - gamma * (c_v + c_z), inside)
-    source_has(_Run._diagonals, "pads.append(self._pad_of(part.v_read) + self._pad_of(part.z_read))")
-    source_has(_Run._diagonals, "own = Box(fixed[j] + ends[:, j, 0] - pad, fixed[j] - ends[:, j, 1] + pad)")
-    source_has(_Run._diagonals, "((part.v_read, (turn, -turn, turn, -turn)), (part.z_read, (1.0, -1.0, -1.0, 1.0)))")
+    source_has(_Run._sums, "pads += [self._pad_of(part.v_read) + self._pad_of(part.z_read)] * 2")
+    source_has(_Run._diagonals, "own = Box(fixed[j] + ends[:, j, 0] - pads[j], fixed[j] - ends[:, j, 1] + pads[j])")
+    source_has(_Run._sums, "((part.v_read, (turn, -turn, turn, -turn)), (part.z_read, (1.0, -1.0, -1.0, 1.0)))")
+    source_has(_Run._rounding, "terms += 4 * int(self.supposes)")
+    source_has(_Supposed._begin, "constant = given - threshold - self.gamma * (given.abs() + abs(threshold))")
+    source_has(_Supposed._best, "return constants + found + multipliers * self.row_constant")
+    source_has(_Supposed.round, "self.net.charge[number] = (self.gamma * size)[..., None]")
+    proof.by("one reader more", nonnegative, code_terms() + 4 - code_terms().subs(r, r + 1), SIZES)
     source_has(_Run._pad_of, "return self.gamma * read.size + self.net.underflow(read.view.step)")
     return proof.steps
 

@@ -102,7 +102,7 @@ FAULTS: Final = (
         "rounding",
         "forgotten outward rounding of an offset",
         _MAXIMUM,
-        (("Maximum(best.value + self._slack(slope_v, slope_z), best.v", "Maximum(best.value, best.v"),),
+        (("Maximum(value + slack, best.v", "Maximum(value, best.v"),),
     ),
     Mutation(
         "octagon-edges-not-outward",
@@ -123,7 +123,7 @@ FAULTS: Final = (
         _SCHEDULE,
         (
             (
-                "Box(fixed[j] + ends[:, j, 0] - pad, fixed[j] - ends[:, j, 1] + pad)",
+                "Box(fixed[j] + ends[:, j, 0] - pads[j], fixed[j] - ends[:, j, 1] + pads[j])",
                 "Box(fixed[j] + ends[:, j, 0], fixed[j] - ends[:, j, 1])",
             ),
         ),
@@ -140,6 +140,11 @@ FAULTS: Final = (
         "propagation",
         "the constant part of the sum is that of the difference",
         _SCHEDULE,
-        (("fixed.append(self._sum_of(part, turn, 1.0))", "fixed.append(self._sum_of(part, turn, -1.0))"),),
+        (
+            (
+                "fixed += [self._sum_of(part, turn, 1.0), self._sum_of(part, turn, -1.0)]",
+                "fixed += [self._sum_of(part, turn, -1.0), self._sum_of(part, turn, -1.0)]",
+            ),
+        ),
     ),
 )

@@ -72,7 +72,7 @@ FAULTS: Final = (
         "search",
         "a tolerance in a check: nearly proved is proved",
         _RADIUS,
-        (("    proved = found > 0\n", "    proved = found > -1e-3\n"),),
+        (("    proved = margin > 0\n", "    proved = margin > -1e-3\n"),),
     ),
     Mutation(
         "radius-reports-the-failed-end",
