@@ -375,14 +375,12 @@ def prove_box(bounds: Bounds, step: dict[str, Any], box: list[Vector]) -> None:
     bounds.boxes[v] = list(zip(*box, strict=True))
 
 
-def prove_margin(
-    bounds: Bounds, step: dict[str, Any], rows: Rows, m: Fraction, asked: Any, known: set[int]
-) -> None:
+def prove_margin(bounds: Bounds, step: dict[str, Any], rows: Rows, m: Fraction, asked: Any, known: set[int]) -> None:
     """Section 7, `margin`, and `margin.per_class`, which bounds both classes of a row by themselves."""
     per_class, proved = step["rule"] == "margin.per_class", []
     prove(not per_class or asked["kind"] in ("untargeted", "targeted"), f"margin.per_class for {asked['kind']}")
-    for number, (form, constant) in enumerate(rows):
-        if number in known and not per_class:
+    for i, (form, constant) in enumerate(rows):
+        if i in known and not per_class:
             continue
         signs = [max, min] if per_class else [lambda k, zero: k]
         parts = [{y: [sign(k, ZERO) for k in a] for y, a in form.items()} for sign in signs]
