@@ -55,6 +55,7 @@ from proofs.lemmas import (
     second_order_forms,
     sequence_ball,
     substitution_hull,
+    supposed_bounds,
     underflow,
 )
 
@@ -94,6 +95,7 @@ GROUPS: Final[Mapping[str, tuple[Lemma, ...]]] = {
     "propagation": (
         interval_arithmetic.LEMMA,
         back_substitution.LEMMA,
+        supposed_bounds.LEMMA,
     ),
     "claims": (
         margin_rows.LEMMA,
