@@ -57,6 +57,7 @@ from proofs.lemmas import (
     second_order_forms,
     sequence_ball,
     substitution_hull,
+    supposed_bounds,
     underflow,
 )
 
@@ -97,6 +98,7 @@ GROUPS: Final[Mapping[str, tuple[Lemma, ...]]] = {
     "propagation": (
         interval_arithmetic.LEMMA,
         back_substitution.LEMMA,
+        supposed_bounds.LEMMA,
     ),
     "claims": (
         margin_rows.LEMMA,

@@ -13,18 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from refcert.kernel.ball import precision
+from refcert.kernel.blocks import Blocks
 from refcert.kernel.container import Container, number, parse_container, read_bytes, require_keys, shown
-from refcert.kernel.ends import PRECISIONS
 from refcert.kernel.errors import FailedStepError, KernelInputError, UndecidedStepError, UnreadableError
 from refcert.kernel.input_sets import InputSet, read_input_set
-from refcert.kernel.interval import fill_boxes
 from refcert.kernel.network import Network, digest_text, read_network
 from refcert.kernel.program import Program, unroll
-from refcert.kernel.rules import RULES, Claimed
-from refcert.kernel.specification import Specification, read_specification
+from refcert.kernel.specification import Claimed, Specification, read_specification
 from refcert.kernel.state import Budget, State
-from refcert.kernel.steps import BOX, DIAGONALS, END, PLANES, Step, has_tensor, read_steps, require_list
+from refcert.kernel.steps import Step, has_tensor, read_steps, require_list
 
 FORMAT: Final = ("refcert certificate", 1)
 
@@ -117,18 +114,15 @@ def replay(certificate: Certificate, budget: Budget) -> Result:
     """Prove every step, or say which one does not hold."""
     claim = certificate.claim()
     claimed = Claimed(certificate.specification, certificate.margin)
-    state = State(certificate.program, certificate.inputs, budget)
+    blocks = Blocks(State(certificate.program, certificate.inputs, budget), claimed)
     certificate.inputs.tick = budget.check
     position: int | None = None
     rule: str | None = None
     try:
         _require_named(certificate, claim)
-        order = _Order(state)
         for position, step in enumerate(certificate.steps):
             rule = step.rule
-            order.next(step, last=position == len(certificate.steps) - 1)
-            with precision(PRECISIONS[0]):
-                RULES[step.rule](step, state, claimed)
+            blocks.take(step, last=position == len(certificate.steps) - 1)
     except FailedStepError as error:
         return Result(Verdict.INVALID, claim, position, rule, error.reason, error.witness)
     except UndecidedStepError as error:
@@ -137,37 +131,6 @@ def replay(certificate: Certificate, budget: Budget) -> Result:
         reason = f"the kernel gave up: {type(error).__name__}: {error}"
         return Result(Verdict.HOLEY, claim, position, rule, reason)
     return Result(Verdict.VALID, claim)
-
-
-class _Order:
-    """The order of steps, and the boxes of interval arithmetic for the variables that are passed by."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.variable, self.stage = 0, DIAGONALS
-
-    def next(self, step: Step, *, last: bool) -> None:
-        """Raise FailedStepError unless the step may stand here, UndecidedStepError if its rule is unknown."""
-        if step.stage is None:
-            raise UndecidedStepError(f"the rule {shown(step.rule)} is not known")
-        if last != (step.stage == END):
-            raise FailedStepError("the last step, and no other, proves the margin")
-        if step.stage == END:
-            return
-        if step.of < self.variable:
-            raise FailedStepError(f"variable {step.of} comes behind variable {self.variable}")
-        if step.of > self.variable:
-            fill_boxes(self.state, self.variable, step.of, PRECISIONS)
-            self.variable, self.stage = step.of, DIAGONALS
-        if self.stage == BOX:
-            raise FailedStepError(f"variable {step.of} has its box already")
-        if step.stage < self.stage:
-            raise FailedStepError(f"the {step.rule} of variable {step.of} come behind its planes")
-        if step.stage == DIAGONALS and (step.of, step.part) in self.state.diagonals:
-            raise FailedStepError(f"part {step.part} of variable {step.of} has its diagonals already")
-        if step.stage == PLANES and (step.which, step.of, step.part) in self.state.planes:
-            raise FailedStepError(f"part {step.part} of variable {step.of} has planes of set {step.which} already")
-        self.stage = step.stage
 
 
 def _require_named(certificate: Certificate, claim: Claim) -> None:
@@ -195,7 +158,7 @@ def _read(container: Container, sha256: str, folder: Path, known: dict[str, Netw
     program = unroll(network, inputs.frames)  # its limits hold before rows are made for every frame
     specification = read_specification(body["specification"], container, network, inputs.frames)
     _require_no_more(container, [*inputs.tensors, *(specification.tensors or {})], "file" not in body["network"])
-    steps = read_steps(entries, container.tensors, program)
+    steps = read_steps(entries, container.tensors, program, len(specification.rows))
     return Certificate(body, sha256, network, named, inputs, specification, program, steps, margin)
 
 

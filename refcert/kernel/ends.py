@@ -1,6 +1,6 @@
 """Claimed ends of boxes and diagonals: each is proved in one of the ways that its rule allows, or fails in all.
 
-Certificate_v1.md, section 7: the box rules and `diagonals`.
+Certificate_v1.md, section 7: the box rules, `diagonals`, and the same under suppositions.
 """
 
 from __future__ import annotations
@@ -14,31 +14,35 @@ from flint import arb
 from refcert.kernel.ball import exact, float_above, larger, precision, surely_less, surely_not_negative
 from refcert.kernel.errors import FailedStepError, UndecidedStepError
 from refcert.kernel.interval import interval, sharp_sources
-from refcert.kernel.program import Part
-from refcert.kernel.state import State
-from refcert.kernel.substitution import Row, bounds
+from refcert.kernel.program import Form, Part
+from refcert.kernel.state import Diagonals, Ends, State
+from refcert.kernel.supposed_bounds import Multipliers, supposed_bounds
 
 # Bits of boxes, diagonals and margins; more of them where the comparison is not decided.
 PRECISIONS: Final = (128, 256, 1024)
+
+BOX, PLUS, MINUS = "box", "v + z", "v - z"
 
 
 class End(NamedTuple):
     """One end of a claimed interval as the lower bound `claimed` of `sign` times a form of one unit.
 
-    group: what the interval is of, 'box', 'v + z' or 'v - z'. form: of sign 1; the same for both ends.
+    group: what the interval is of, 'box', 'v + z' or 'v - z'. form: of sign 1; the same for both ends. multipliers: of
+    the suppositions, where the rule takes any.
     """
 
     unit: int
     sign: int
     claimed: float
     group: str
-    form: Row
+    form: Form
+    multipliers: Multipliers = ()
 
     @property
     def name(self) -> str:
         """As people call it."""
         word = "lower end" if self.sign > 0 else "upper end"
-        return word if self.group == "box" else f"{word} of {self.group}"
+        return word if self.group == BOX else f"{word} of {self.group}"
 
 
 class Direct(Protocol):
@@ -49,6 +53,35 @@ class Direct(Protocol):
     def lower(self, ends: Sequence[End]) -> list[arb]:
         """Lower bounds of sign * form."""
         ...
+
+
+class KnownBox:
+    """The ends that the variable's units have already; `sharp` where they are the text's."""
+
+    def __init__(self, state: State, number: int) -> None:
+        self.box: Ends = state.boxes[number]
+        self.sharp = number not in state.wider
+
+    def lower(self, ends: Sequence[End]) -> list[arb]:
+        """The unit's lower end, or minus its upper end."""
+        return [_least(self.box[0][end.unit], self.box[1][end.unit], end.sign) for end in ends]
+
+
+class KnownDiagonals:
+    """The ends that a part's diagonals have already."""
+
+    sharp = True
+
+    def __init__(self, known: Diagonals) -> None:
+        self.known = known
+
+    def lower(self, ends: Sequence[End]) -> list[arb]:
+        """The lower end of the unit's sum or difference, or minus its upper end."""
+        found = []
+        for end in ends:
+            low, high = self.known[end.unit][:2] if end.group == PLUS else self.known[end.unit][2:]
+            found.append(_least(low, high, end.sign))
+        return found
 
 
 class IntervalArithmetic:
@@ -75,7 +108,7 @@ class SumsOfEnds:
         """The least sum of sign * v and sign * z (sign * -z for v - z)."""
         found = []
         for end in ends:
-            way = end.sign if end.group == "v + z" else -end.sign
+            way = end.sign if end.group == PLUS else -end.sign
             v = _least(self.box_v[0][end.unit], self.box_v[1][end.unit], end.sign)
             found.append(v + _least(self.box_z[0][end.unit], self.box_z[1][end.unit], way))
         return found
@@ -86,19 +119,41 @@ def _least(low: float, high: float, sign: int) -> arb:
     return exact(low) if sign > 0 else -exact(high)
 
 
-def ends_of(forms: Sequence[Row], lower: Sequence[float], upper: Sequence[float], group: str) -> list[End]:
-    """The ends of one interval for each form. Raises FailedStepError where one is empty."""
-    ends = []
-    for unit, (form, low, high) in enumerate(zip(forms, lower, upper, strict=True)):
+def unit_forms(number: int, units: int) -> list[Form]:
+    """Each unit of a variable."""
+    return [{(number, unit): 1.0} for unit in range(units)]
+
+
+def diagonal_forms(part: Part, group: str) -> list[Form]:
+    """v + z or v - z for each unit of a part of two arguments, over the variables that they are."""
+    assert part.z is not None
+    v, z = part.v, part.z
+    turn, way = -1.0 if part.negate else 1.0, 1.0 if group == PLUS else -1.0
+    return [{(v.variable, v.first + k): turn, (z.variable, z.first + k): way} for k in range(v.size)]
+
+
+def ends_of(
+    forms: Sequence[Form],
+    group: str,
+    ends: Sequence[Sequence[float]],
+    multipliers: Sequence[Sequence[Multipliers]] | None = None,
+) -> list[End]:
+    """The ends of one interval for each form. Raises FailedStepError where one is empty.
+
+    ends: lower and upper ones. multipliers: for all forms those of the lower, and those of the upper ends.
+    """
+    found = []
+    for unit, (form, low, high) in enumerate(zip(forms, *ends, strict=True)):
         if low > high:
-            what = "the box" if group == "box" else f"the interval of {group}"
+            what = "the box" if group == BOX else f"the interval of {group}"
             raise FailedStepError(f"{what} of unit {unit} is empty", {"unit": unit, "lower": low, "upper": high})
-        ends += [End(unit, 1, low, group, form), End(unit, -1, -high, group, form)]
-    return ends
+        of_lower, of_upper = ((), ()) if multipliers is None else (side[unit] for side in multipliers)
+        found += [End(unit, 1, low, group, form, of_lower), End(unit, -1, -high, group, form, of_upper)]
+    return found
 
 
-def prove_ends(state: State, ends: list[End], direct: Direct | None, sets: Sequence[int]) -> None:
-    """Every end by `direct`, if that is allowed, or by back-substitution with one of the sets.
+def prove_ends(state: State, ends: list[End], direct: Sequence[Direct], sets: Sequence[int]) -> None:
+    """Every end by one of `direct` or by back-substitution with one of the sets.
 
     Raises FailedStepError for one that certainly follows in no way, UndecidedStepError where no precision tells.
     """
@@ -111,22 +166,22 @@ def prove_ends(state: State, ends: list[End], direct: Direct | None, sets: Seque
     raise UndecidedStepError(f"the {first.name} of unit {first.unit} is undecided", {"unit": first.unit})
 
 
-def _open_ends(state: State, ends: Sequence[End], direct: Direct | None, sets: Sequence[int]) -> list[End]:
+def _open_ends(state: State, ends: Sequence[End], direct: Sequence[Direct], sets: Sequence[int]) -> list[End]:
     """The ends that no way decides. Raises FailedStepError for one that certainly follows in none."""
     failed = [0] * len(ends)
     best: list[arb | None] = [None] * len(ends)
     left = list(range(len(ends)))
-    ways: list[int | None] = [*([] if direct is None else [None]), *sets]
-    for which in ways:
+    ways: list[Direct | int] = [*direct, *sets]
+    for way in ways:
         still = []
-        for k, value in zip(left, _derived(state, [ends[k] for k in left], direct, which), strict=True):
+        for k, value in zip(left, _derived(state, [ends[k] for k in left], way), strict=True):
             claimed, known = exact(ends[k].claimed), best[k]
             if surely_not_negative(value - claimed):
                 continue
             still.append(k)
             best[k] = value if known is None else larger(known, value)
-            certain = state.inputs.exact if which is not None else direct is not None and direct.sharp
-            failed[k] += certain and (which is not None or value.is_finite()) and surely_less(value, claimed)
+            certain = state.inputs.exact if isinstance(way, int) else way.sharp and value.is_finite()
+            failed[k] += certain and surely_less(value, claimed)
         left = still
         if not left:
             return []
@@ -145,13 +200,12 @@ def _open_ends(state: State, ends: Sequence[End], direct: Direct | None, sets: S
     return [ends[k] for k in left]
 
 
-def _derived(state: State, ends: Sequence[End], direct: Direct | None, which: int | None) -> list[arb]:
-    """What one way gives for these ends; None: the direct one."""
-    if which is None:
-        assert direct is not None
-        return direct.lower(ends)
-    rows = [{unit: end.sign * x for unit, x in end.form.items()} for end in ends]
-    return bounds(state, rows, [0.0] * len(ends), which)
+def _derived(state: State, ends: Sequence[End], way: Direct | int) -> list[arb]:
+    """What one way gives for these ends: a direct one, or the planes of a set."""
+    if not isinstance(way, int):
+        return way.lower(ends)
+    forms = [{unit: end.sign * x for unit, x in end.form.items()} for end in ends]
+    return supposed_bounds(state, forms, [end.multipliers for end in ends], way)
 
 
 def finite(x: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -16,6 +16,9 @@ from refcert.kernel.network import Direction, Network
 MAX_UNITS: Final = 1 << 24
 MAX_VARIABLES: Final = 1 << 20
 MAX_FRAMES: Final = 1 << 16
+
+Form = Mapping[tuple[int, int], float]
+"""A linear form: coefficients by variable and unit."""
 
 
 class Matrix:

@@ -9,29 +9,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from flint import arb
-
-from refcert.kernel.ball import exact, float_above, larger, precision, surely_less, surely_not_negative
+from refcert.kernel.ball import exact, float_above, precision, surely_less, surely_not_negative
+from refcert.kernel.block_rules import box_supposed, closed_empty, closed_row, diagonals_supposed
 from refcert.kernel.claims import SIDES, PlaneClaim, Status
-from refcert.kernel.ends import PRECISIONS, IntervalArithmetic, SumsOfEnds, ends_of, finite, prove_ends
+from refcert.kernel.ends import (
+    BOX,
+    MINUS,
+    PLUS,
+    PRECISIONS,
+    IntervalArithmetic,
+    SumsOfEnds,
+    diagonal_forms,
+    ends_of,
+    finite,
+    prove_ends,
+    unit_forms,
+)
 from refcert.kernel.errors import FailedStepError, UndecidedStepError
 from refcert.kernel.plane_proof import check_plane
-from refcert.kernel.specification import Specification
+from refcert.kernel.specification import Claimed, over_answers
 from refcert.kernel.state import Planes, State
 from refcert.kernel.steps import Step
-from refcert.kernel.substitution import Row, bounds
+from refcert.kernel.substitution import best_bounds
 
 # Rows of a tensor of planes over two arguments that share their slopes in z.
 SHARED_Z: Final = 5
-
-
-class Claimed(NamedTuple):
-    """What the whole certificate claims."""
-
-    specification: Specification
-    margin: float
 
 
 # planes
@@ -106,24 +110,17 @@ def box_intersection(step: Step, state: State, claimed: Claimed) -> None:
 
 def _prove_box(step: Step, state: State, *, by_interval: bool, sets: Sequence[int]) -> None:
     lower, upper = step.rows
-    forms: list[Row] = [{(step.of, unit): 1.0} for unit in range(len(lower))]
-    ends = ends_of(forms, lower, upper, "box")
-    prove_ends(state, ends, IntervalArithmetic(state, step.of) if by_interval else None, sets)
-    state.boxes[step.of] = lower, upper
+    ends = ends_of(unit_forms(step.of, len(lower)), BOX, (lower, upper))
+    prove_ends(state, ends, [IntervalArithmetic(state, step.of)] if by_interval else [], sets)
+    state.give_box(step.of, (lower, upper))
 
 
 def diagonals(step: Step, state: State, claimed: Claimed) -> None:
     """Ends of v + z and v - z of one part, each by adding ends of its box or by back-substitution with any set."""
     part = state.program.variables[step.of].parts[step.part]
-    assert part.z is not None
-    ends, turn = [], -1.0 if part.negate else 1.0
-    for way, name, (lower, upper) in ((1.0, "v + z", step.rows[:2]), (-1.0, "v - z", step.rows[2:])):
-        forms: list[Row] = [
-            {(part.v.variable, part.v.first + unit): turn, (part.z.variable, part.z.first + unit): way}
-            for unit in range(part.v.size)
-        ]
-        ends += ends_of(forms, lower, upper, name)
-    prove_ends(state, ends, SumsOfEnds(state, part), step.sets)
+    ends = ends_of(diagonal_forms(part, PLUS), PLUS, step.rows[:2])
+    ends += ends_of(diagonal_forms(part, MINUS), MINUS, step.rows[2:])
+    prove_ends(state, ends, [SumsOfEnds(state, part)], step.sets)
     state.diagonals[step.of, step.part] = list(zip(*step.rows, strict=True))
 
 
@@ -131,13 +128,17 @@ def diagonals(step: Step, state: State, claimed: Claimed) -> None:
 
 
 def margin(step: Step, state: State, claimed: Claimed) -> None:
-    """The claim from bounds of the specification's rows."""
+    """The claim from bounds of the specification's rows, those excepted that blocks have proved."""
     specification, wanted = claimed.specification, exact(claimed.margin)
-    rows = [_over_outputs(state, row) for row in specification.rows]
+    left = [k for k in range(len(specification.rows)) if k not in state.proved]
+    rows = [over_answers(state.program, specification.rows[k]) for k in left]
+    constants = [specification.constants[k] for k in left]
+    if len(left) <= specification.spare:
+        return
     for bits in PRECISIONS:
         with precision(bits):
-            best = _best(state, rows, specification.constants, step.sets)
-            missing = [k for k, value in enumerate(best) if not surely_not_negative(value - wanted)]
+            best = dict(zip(left, best_bounds(state, rows, constants, step.sets), strict=True))
+            missing = [k for k, value in best.items() if not surely_not_negative(value - wanted)]
             if len(missing) <= specification.spare:
                 return
             below = [k for k in missing if state.inputs.exact and surely_less(best[k], wanted)]
@@ -153,10 +154,10 @@ def margin_per_class(step: Step, state: State, claimed: Claimed) -> None:
     if specification.label is None:
         raise FailedStepError("margin.per_class is for a claim about one label against others")
     outputs = [{specification.label: 1.0}, *({j: -1.0} for j in specification.others)]
-    rows = [_over_outputs(state, row) for row in outputs]
+    rows = [over_answers(state.program, row) for row in outputs]
     for bits in PRECISIONS:
         with precision(bits):
-            label, *others = _best(state, rows, [0.0] * len(rows), step.sets)
+            label, *others = best_bounds(state, rows, [0.0] * len(rows), step.sets)
             margins = [label + other for other in others]
             missing = [k for k, value in enumerate(margins) if not surely_not_negative(value - wanted)]
             if not missing:
@@ -171,26 +172,16 @@ def margin_per_class(step: Step, state: State, claimed: Claimed) -> None:
     raise UndecidedStepError(f"class {specification.others[missing[0]]} is undecided")
 
 
-def _over_outputs(state: State, row: Any) -> Row:
-    """A row over the outputs as one over the answers' units."""
-    classes = state.program.answers[0].size
-    return {(state.program.answers[j // classes].variable, j % classes): x for j, x in row.items()}
-
-
-def _best(state: State, rows: Sequence[Row], constants: Sequence[float], sets: Sequence[int]) -> list[arb]:
-    """The largest substitution of every row."""
-    best = bounds(state, rows, constants, sets[0])
-    for which in sets[1:]:
-        best = [larger(a, b) for a, b in zip(best, bounds(state, rows, constants, which), strict=True)]
-    return best
-
-
 RULES: Final[dict[str, Callable[[Step, State, Claimed], None]]] = {
     "diagonals": diagonals,
     "planes": planes,
     "box.interval": box_interval,
     "box.substitution": box_substitution,
     "box.intersection": box_intersection,
+    "diagonals.supposed": diagonals_supposed,
+    "box.supposed": box_supposed,
+    "closed.row": closed_row,
+    "closed.empty": closed_empty,
     "margin": margin,
     "margin.per_class": margin_per_class,
 }

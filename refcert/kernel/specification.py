@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from refcert.kernel.container import Container, Table, require_keys, shaped, shown, whole
 from refcert.kernel.errors import UnreadableError
 from refcert.kernel.network import Network
+from refcert.kernel.program import Form, Program
 
 MAX_ROWS: Final = 1 << 20
 
@@ -29,6 +30,19 @@ class Specification:
     label: int | None = None
     others: tuple[int, ...] = ()
     tensors: Mapping[str, Table] | None = None
+
+
+def over_answers(program: Program, row: Row) -> Form:
+    """A row over the outputs as one over the answers' units."""
+    classes = program.answers[0].size
+    return {(program.answers[j // classes].variable, j % classes): x for j, x in row.items()}
+
+
+class Claimed(NamedTuple):
+    """What the whole certificate claims."""
+
+    specification: Specification
+    margin: float
 
 
 def read_specification(entry: Any, certificate: Container, network: Network, frames: int) -> Specification:

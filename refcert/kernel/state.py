@@ -1,4 +1,4 @@
-"""What has been proved so far: boxes, planes, and a budget of time."""
+"""What has been proved so far: boxes, planes, diagonals and rows, under which suppositions, and a budget of time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flint import arb
 from refcert.kernel.errors import UndecidedStepError
 from refcert.kernel.input_sets import InputSet
 from refcert.kernel.program import Program, View
+from refcert.kernel.supposition import Supposition
 
 Ends = tuple[Sequence[float], Sequence[float]]
 """Lower and upper ends of a variable's units."""
@@ -51,7 +52,8 @@ class Budget:
 class State:
     """boxes: by variable; those in `wider` may be one number wider than the text's. planes: by set, variable, part.
 
-    diagonals: by variable and part.
+    diagonals: by variable and part. All of them are about the inputs for which the suppositions hold, of the outermost
+    block first. proved: rows that reach the margin on the whole set, the same set in every block.
     """
 
     program: Program
@@ -61,6 +63,27 @@ class State:
     planes: dict[tuple[int, int, int], Planes] = field(default_factory=dict)
     diagonals: dict[tuple[int, int], Diagonals] = field(default_factory=dict)
     wider: set[int] = field(default_factory=set)
+    suppositions: tuple[Supposition, ...] = ()
+    proved: set[int] = field(default_factory=set)
+
+    def under(self, supposition: Supposition) -> State:
+        """A state for a block inside: it begins with a copy of all that is proved here."""
+        return State(
+            self.program,
+            self.inputs,
+            self.budget,
+            dict(self.boxes),
+            dict(self.planes),
+            dict(self.diagonals),
+            set(self.wider),
+            (*self.suppositions, supposition),
+            self.proved,
+        )
+
+    def give_box(self, number: int, ends: Ends) -> None:
+        """A variable's box from a step, which is known as it is."""
+        self.boxes[number] = ends
+        self.wider.discard(number)
 
     def box(self, view: View, *, negate: bool = False) -> Ends:
         """The ends of a view, which has a box; with `negate`, of minus the view."""

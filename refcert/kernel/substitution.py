@@ -48,36 +48,89 @@ class Forms:
     def add_constants(self, values: Sequence[arb]) -> None:
         self.constants = [a + b for a, b in zip(self.constants, values, strict=True)]
 
+    def add_multiples(self, tail: Tail) -> None:
+        """Add to each form its multiple of the tail."""
+        for number, pieces in tail.form.pieces.items():
+            for piece in pieces:
+                flat = [factor * a for factor in tail.factors for a in piece.flat]
+                self.add(View(number, piece.first, piece.size), flat)
+        self.add_constants([factor * tail.form.constants[0] for factor in tail.factors])
 
-Row = Mapping[tuple[int, int], float]
+
+class Tail(NamedTuple):
+    """One form whose multiples, by positive factors, are added to as many forms."""
+
+    form: Forms
+    factors: Sequence[arb]
+
+
+Row = Mapping[tuple[int, int], float | arb]
 """A form to begin with: coefficients by variable and unit."""
 
 
-def bounds(state: State, rows: Sequence[Row], constants: Sequence[float], which: int) -> list[arb]:
+def bounds(
+    state: State, rows: Sequence[Row], constants: Sequence[float | arb], which: int, tail: Tail | None = None
+) -> list[arb]:
     """The substitution of every row with the planes of set `which`, block by block.
 
-    Where planes are missing that a row needs, it is minus infinity.
+    Where planes are missing that a row needs, it is minus infinity. tail: what its multiples add to the rows.
     """
     widest = max(variable.size for variable in state.program.variables)
     block = max(1, HELD // (4 * widest + state.program.frames * state.inputs.size))
     found: list[arb] = []
     for start in range(0, len(rows), block):
-        some = rows[start : start + block]
-        forms = Forms(len(some), [exact(c) for c in constants[start : start + block]])
-        for variable in {variable for row in some for variable, _ in row}:
-            size = state.program.variables[variable].size
-            flat = [ZERO] * (size * len(some))
-            for k, row in enumerate(some):
-                for (number, unit), value in row.items():
-                    if number == variable:
-                        flat[k * size + unit] = exact(value)
-            forms.add(View(variable, 0, size), flat)
-        found += _substituted(state, forms, which)
+        some = slice(start, start + block)
+        forms = _begun(state, rows[some], constants[some])
+        if tail is not None:
+            forms.add_multiples(Tail(tail.form, tail.factors[some]))
+        _remove(state, forms, which, state.program.frames)
+        frames = {t: _joined(pieces, forms.rows, state.inputs.size) for t, pieces in forms.pieces.items()}
+        if frames:
+            forms.add_constants(state.inputs.least(frames, forms.rows))
+        found += forms.constants
     return found
 
 
-def _substituted(state: State, forms: Forms, which: int) -> list[arb]:
-    first = state.program.frames
+def reduced(state: State, row: Row, constant: float | arb, which: int, last: int) -> Forms:
+    """One form from which all variables behind number `last` are removed by substitution, frames excepted.
+
+    Times a positive factor it is what the substitution of so many times the form comes to.
+    """
+    forms = _begun(state, [row], [constant])
+    _remove(state, forms, which, max(last + 1, state.program.frames))
+    for number, pieces in forms.pieces.items():
+        size = state.program.variables[number].size
+        forms.pieces[number] = [Piece(0, size, _joined(pieces, 1, size))]
+    return forms
+
+
+def best_bounds(state: State, rows: Sequence[Row], constants: Sequence[float | arb], sets: Sequence[int]) -> list[arb]:
+    """The largest substitution of every row with one of the sets."""
+    best = bounds(state, rows, constants, sets[0])
+    for which in sets[1:]:
+        best = [larger(a, b) for a, b in zip(best, bounds(state, rows, constants, which), strict=True)]
+    return best
+
+
+def _begun(state: State, rows: Sequence[Row], constants: Sequence[float | arb]) -> Forms:
+    forms = Forms(len(rows), [_ball(c) for c in constants])
+    for variable in {variable for row in rows for variable, _ in row}:
+        size = state.program.variables[variable].size
+        flat = [ZERO] * (size * len(rows))
+        for k, row in enumerate(rows):
+            for (number, unit), value in row.items():
+                if number == variable:
+                    flat[k * size + unit] = _ball(value)
+        forms.add(View(variable, 0, size), flat)
+    return forms
+
+
+def _ball(x: float | arb) -> arb:
+    return x if isinstance(x, arb) else exact(x)
+
+
+def _remove(state: State, forms: Forms, which: int, first: int) -> None:
+    """Remove the variables from the highest one down to number `first`, which is no frame."""
     for number in range(max(forms.pieces, default=0), first - 1, -1):
         pieces = forms.pieces.pop(number, None)
         if pieces is None:
@@ -89,10 +142,6 @@ def _substituted(state: State, forms: Forms, which: int) -> list[arb]:
             _through_planes(state, forms, number, flat, which)
         else:
             _through_terms(forms, variable, flat)
-    frames = {t: _joined(pieces, forms.rows, state.inputs.size) for t, pieces in forms.pieces.items()}
-    if frames:
-        forms.add_constants(state.inputs.least(frames, forms.rows))
-    return forms.constants
 
 
 def _joined(pieces: Sequence[Piece], rows: int, size: int) -> list[arb]:

@@ -16,10 +16,10 @@ from refcert.app.certificates.explain import explain
 from refcert.app.certificates.explain_print import UNITS
 from refcert.app.certificates.step_words import BOX_ROWS, DIAGONAL_ROWS, PLANE_ROWS, plane_text
 from refcert.kernel.check import check, read_certificate
-from refcert.kernel.rules import RULES
+from refcert.kernel.steps import FORMS
 from tests.app.commands import Result, environment, refcert
 from tests.app.made_certificates import HIDDEN, draft, holey, recurrent, truncated, write
-from tests.certificates import diagonal_vectors
+from tests.certificates import block_vectors, diagonal_vectors
 from tests.certificates.tiny_certificates import Array, Draft, P, array, drafts
 
 NOTHING_PROVED = "Nothing of this is proved here: run refcert check"
@@ -49,7 +49,10 @@ def valid(tmp_path: Path) -> Path:
 def test_every_certificate_is_explained_completely(tmp_path: Path) -> None:
     """Each variable, each step and each of its numbers, for every kind of network, input set, question and rule."""
     rules = set()
-    for name, made in {**drafts(), "gru, diagonals": diagonal_vectors.made(diagonal_vectors.GRU)}.items():
+    blocks = {
+        name: block_vectors.made(name) for name in (block_vectors.FAR_OFF, block_vectors.EMPTY, block_vectors.LSTM)
+    }
+    for name, made in {**drafts(), **blocks, "gru, diagonals": diagonal_vectors.made(diagonal_vectors.GRU)}.items():
         path = write(tmp_path, name, made)
         found = explain(path)
         value = found.to_json()
@@ -68,7 +71,7 @@ def test_every_certificate_is_explained_completely(tmp_path: Path) -> None:
         assert value["claim"]["digest"] == value["claim"]["named_digest"] == certificate.claim().digest
         assert value["network"]["digest"] == value["network"]["named_digest"] == certificate.network.digest
         assert value["network"]["numbers"] == sum(map(math.prod, value["network"]["weights"].values()))
-    assert rules == set(RULES)
+    assert rules == set(FORMS)
 
 
 def test_json_keys(valid: Path) -> None:

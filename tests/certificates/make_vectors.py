@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.certificates import (
+    block_vectors,
     diagonal_vectors,
     engine_corruptions,
     planted_corruptions,
@@ -128,7 +129,7 @@ def accepted() -> list[Vector]:
     """The accepted ones that are written by hand."""
     made = {vector.name: vector for vector in tiny_certificates.accepted()}
     ours = [worked_example.draft().vector(worked_example.NAME, "VALID"), *(made[name] for name in ACCEPTED)]
-    return ours + diagonal_vectors.accepted()
+    return ours + diagonal_vectors.accepted() + block_vectors.accepted()
 
 
 def rejected() -> list[tuple[Vector, str]]:
@@ -136,7 +137,7 @@ def rejected() -> list[tuple[Vector, str]]:
     tables = [*planted_corruptions.SEMANTIC, *planted_corruptions.RAW]
     bases = {name: base for name, base, _, _ in tables}
     made = {vector.name: vector for vector in planted_corruptions.rejected()}
-    return [(made[name], bases[name]) for name in REJECTED] + diagonal_vectors.rejected()
+    return [(made[name], bases[name]) for name in REJECTED] + diagonal_vectors.rejected() + block_vectors.rejected()
 
 
 def files(engine: Path = FOLDER / "accepted") -> dict[str, bytes]:

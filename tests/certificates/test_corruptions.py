@@ -14,6 +14,7 @@ from flint import arb
 from benchmarks.corruptions import Report, Trials, keep
 from refcert.kernel import check as kernel
 from refcert.kernel import container, ends, input_sets, rules, substitution
+from refcert.kernel import order as order_of_steps
 from refcert.kernel.claims import Status, Verdict
 from tests.certificates import corruption_trial as trial
 from tests.certificates.corruption_seeds import DIAGONALS, PLANS, TINY, Seed, seed
@@ -197,9 +198,9 @@ def order_unchecked(patch: pytest.MonkeyPatch) -> None:
     """Steps may stand anywhere, and the margin may be missing."""
 
     def lax(order, step, *, last) -> None:
-        kernel.fill_boxes(order.state, 0, max(step.of, 0), ends.PRECISIONS)
+        order_of_steps.fill_boxes(order.state, 0, max(step.of, 0), ends.PRECISIONS)
 
-    patch.setattr(kernel._Order, "next", lax)
+    patch.setattr(order_of_steps.Order, "next", lax)
 
 
 def dual_norm_too_small(patch: pytest.MonkeyPatch) -> None:
@@ -297,7 +298,7 @@ def test_other_exceptions_are_crashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_check_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = kernel.fill_boxes
+    honest = order_of_steps.fill_boxes
 
     def slow(state, *rest) -> None:
         end = time.process_time() + 0.05
@@ -305,7 +306,7 @@ def test_a_check_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) ->
             pass
         honest(state, *rest)
 
-    monkeypatch.setattr(kernel, "fill_boxes", slow)
+    monkeypatch.setattr(order_of_steps, "fill_boxes", slow)
     monkeypatch.setattr(trial, "BUDGET", 0.01)
     monkeypatch.setattr(trial, "GRACE", 0.0)
     assert first(trial.OVER, ("step left out",), most=10) is not None

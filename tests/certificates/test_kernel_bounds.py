@@ -47,14 +47,14 @@ def written(folder: Path, network, region, C, d, relaxation: str):
 def row_balls(path: Path, bits: int) -> list[arb]:
     """The kernel's balls of all rows at so many bits; the certificate is VALID."""
     seen: list[list[arb]] = []
-    own = rules._best
+    own = rules.best_bounds
 
     def at_bits(*arguments):
         with precision(bits):
             seen.append(own(*arguments))
         return own(*arguments)
 
-    with mock.patch.object(rules, "_best", at_bits):
+    with mock.patch.object(rules, "best_bounds", at_bits):
         assert check(path).verdict is Verdict.VALID
     return seen[0]
 

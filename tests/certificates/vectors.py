@@ -16,7 +16,11 @@ from tests.certificates.naive_container import Tensor, Unreadable, read_containe
 FOLDER = Path(__file__).parents[2] / "proofs" / "vectors"
 INDEX = FOLDER / "vectors.json"
 
-RULES = ("diagonals", "planes", "box.interval", "box.substitution", "box.intersection", "margin", "margin.per_class")
+RULES = (
+    *("diagonals", "planes", "box.interval", "box.substitution", "box.intersection", "margin", "margin.per_class"),
+    *("suppose.row", "suppose.below", "suppose.above", "again", "diagonals.supposed", "box.supposed"),
+    *("closed.row", "closed.empty", "closed.split"),
+)
 CELLS = ("lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu", "rnn_sigmoid")
 READOUTS = ("final", "last_frame", "mean", "max", "every")
 BLOCKS = ("dense", "relu", "sigmoid", "tanh")

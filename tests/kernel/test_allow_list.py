@@ -75,5 +75,5 @@ def _statements(tree):
 
 
 def test_the_kernel_stays_small():
-    """Of these, 820 prove planes, 550 read files strictly, 200 unroll networks; what is left replays steps."""
-    assert sum(_statements(ast.parse(file.read_text())) for file in KERNEL.glob("**/*.py")) <= 2350
+    """Of these, 820 prove planes, 580 read files strictly, 200 unroll networks; what is left replays steps."""
+    assert sum(_statements(ast.parse(file.read_text())) for file in KERNEL.glob("**/*.py")) <= 2650

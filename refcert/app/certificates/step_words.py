@@ -9,7 +9,7 @@ from typing import Final
 from refcert.app.certificates.claim_words import decimal, form, numbers, plural
 from refcert.kernel.check import Certificate
 from refcert.kernel.program import Part, Term, Variable, View
-from refcert.kernel.steps import BOX, DIAGONALS, END, PLANES, Step
+from refcert.kernel.steps import BOX, CLOSE, DIAGONALS, END, OPEN, PLANES, Step
 
 # Rows of a tensor of planes, by how many there are (certificate_v1.md, section 7).
 PLANE_ROWS: Final[Mapping[int, tuple[str, ...]]] = {
@@ -51,8 +51,8 @@ class Placed:
 
     @property
     def variable(self) -> int | None:
-        """What it is about; None for margins and unknown rules."""
-        return self.step.of if self.step.stage not in (None, END) else None
+        """What it is about; None for margins, rows, what closes blocks by halves, and unknown rules."""
+        return self.step.of if self.step.of >= 0 else None
 
     @property
     def numbers(self) -> int | None:
@@ -64,15 +64,28 @@ class Placed:
         """What the rows of its tensor are, if it has one."""
         if self.step.stage == PLANES:
             return PLANE_ROWS[len(self.step.rows)]
-        return DIAGONAL_ROWS if self.step.stage == DIAGONALS else BOX_ROWS
+        if self.step.stage == OPEN:
+            return ("s",)
+        count = range(1, self.step.suppositions + 1)
+        if self.step.rule == "closed.empty":
+            return tuple(f"multipliers of the {end} end" for end in BOX_ROWS)
+        ends = DIAGONAL_ROWS if self.step.stage == DIAGONALS else BOX_ROWS
+        if not self.step.rule.endswith(".supposed"):
+            return ends
+        return ends + tuple(f"{end}: multiplier {k}" for end in ends for k in count)
 
 
 def placed(certificate: Certificate) -> list[Placed]:
     """All steps in their order. Nothing is judged: a step in the wrong place is shown where it is."""
     given: dict[int, int] = {}
     cut: dict[tuple[int, int], int] = {}
+    around: list[tuple[dict[int, int], dict[tuple[int, int], int]]] = []  # of the blocks that are open
     found = []
     for number, step in enumerate(certificate.steps):
+        if step.stage == OPEN:
+            around.append((dict(given), dict(cut)))
+        elif step.stage == CLOSE and around:
+            given, cut = around.pop()
         one = Placed(number, step, {})
         if one.variable is not None:
             read = _sources(certificate.program.variables[step.of])
@@ -136,9 +149,13 @@ def about(certificate: Certificate, one: Placed) -> str:
     """What a step is about: the variable with its label, and the part."""
     if not one.known:
         return "?"
+    if one.step.rule == "suppose.row":
+        return f"row {one.step.row}"
     if one.variable is None:
-        return "the claim"
+        return "the claim" if one.step.stage == END else "the block"
     variable = certificate.program.variables[one.variable]
+    if one.step.stage in (OPEN, CLOSE):
+        return f"{one.variable}: {variable.label}, unit {one.step.unit}"
     if one.step.stage == BOX:
         return f"{one.variable}: {variable.label}"
     part = f", part {one.step.part}" if len(variable.parts) > 1 else ""
@@ -179,11 +196,54 @@ def _box_intersection(certificate: Certificate, one: Placed) -> str:
     return f"{_box_interval(certificate, one)}, or {_box_substitution(certificate, one)}"
 
 
+def _suppose_row(certificate: Certificate, one: Placed) -> str:
+    return f"nothing to prove: from here on only the x are looked at for which row {one.step.row} is at most m"
+
+
+def _suppose_half(_: Certificate, one: Placed) -> str:
+    side = "most" if one.step.rule == "suppose.below" else "least"
+    number = decimal(one.step.rows[0][0])
+    return f"nothing to prove: from here on only the x are looked at for which the unit is at {side} {number}"
+
+
+def _again(_: Certificate, one: Placed) -> str:
+    return "nothing to prove: the variables begin anew, with what is proved so far"
+
+
+def _supposed(_: Certificate, one: Placed) -> str:
+    many = plural(one.step.suppositions, "supposition")
+    return f"as before in this block, or back-substitution{_with(one.step.sets)} and multiples of {many}, down to X"
+
+
+def _box_supposed(certificate: Certificate, one: Placed) -> str:
+    return f"{_box_interval(certificate, one)}, or {_supposed(certificate, one)}"
+
+
+def _diagonals_supposed(certificate: Certificate, one: Placed) -> str:
+    boxes = _boxes_of(certificate, one, {view.variable for view in _views(part_of(certificate, one))})
+    ways = f"by adding ends of the boxes, or {_supposed(certificate, one)}"
+    return f"v + z and v - z {ways}; {arguments(certificate, part_of(certificate, one))} ({boxes})"
+
+
+def _closed_row(_: Certificate, one: Placed) -> str:
+    return f"back-substitution of the block's row{_with(one.step.sets)}, down to X; it reaches m"
+
+
+def _closed_empty(certificate: Certificate, one: Placed) -> str:
+    return f"a lower end of the unit above an upper one: {_supposed(certificate, one)}"
+
+
+def _closed_split(_: Certificate, one: Placed) -> str:
+    return "the two blocks before it: the unit is at most a number, or at least the same number"
+
+
 def _margin(certificate: Certificate, one: Placed) -> str:
     specification = certificate.specification
     reach = f"all bounds but {specification.spare} reach m" if specification.spare else "each bound reaches m"
     rows = plural(len(specification.rows), "row")
-    return f"back-substitution of the specification's {rows}{_with(one.step.sets)}, down to X; {reach}"
+    blocks = any(step.rule == "suppose.row" for step in certificate.steps)
+    known = ", or a block has proved its row" if blocks else ""
+    return f"back-substitution of the specification's {rows}{_with(one.step.sets)}, down to X; {reach}{known}"
 
 
 def _margin_per_class(certificate: Certificate, one: Placed) -> str:
@@ -202,6 +262,15 @@ _FOLLOWS: Final[Mapping[str, Callable[[Certificate, Placed], str]]] = {
     "box.interval": _box_interval,
     "box.substitution": _box_substitution,
     "box.intersection": _box_intersection,
+    "suppose.row": _suppose_row,
+    "suppose.below": _suppose_half,
+    "suppose.above": _suppose_half,
+    "again": _again,
+    "diagonals.supposed": _diagonals_supposed,
+    "box.supposed": _box_supposed,
+    "closed.row": _closed_row,
+    "closed.empty": _closed_empty,
+    "closed.split": _closed_split,
     "margin": _margin,
     "margin.per_class": _margin_per_class,
 }
@@ -265,7 +334,7 @@ def argument_boxes(certificate: Certificate, one: Placed) -> list[list[tuple[flo
         if giver is None:
             boxes.append(None)
             continue
-        lower, upper = certificate.steps[giver].rows
+        lower, upper = certificate.steps[giver].rows[:2]
         units = slice(view.first, view.first + view.size)
         ends = list(zip(lower[units], upper[units], strict=True))
         boxes.append([(-high, -low) for low, high in ends] if part.negate and view is part.v else ends)
