@@ -124,17 +124,22 @@ def supposed_steps(tape: Tape, time: int, proof: RowProof) -> list[OwnStep]:
         for number, step in enumerate(tape.steps):
             if number not in needed or isinstance(step, Input):
                 continue
+            of = variables[number]
+            found += _supposed_planes(one, sample, number, of, planes.get(number, {}))
             if number == last:
-                body = {"rule": CLOSED_EMPTY, "of": variables[number], "unit": int(one.unit[sample]), "sets": [0]}
+                body = {"rule": CLOSED_EMPTY, "of": of, "unit": int(one.unit[sample]), "sets": [0]}
                 return [*found, OwnStep(body, _exact(one.by[sample])[:, None])]
-            found += _supposed_steps(one, sample, number, variables[number], planes.get(number, {}))
+            box = one.boxes.get(number)
+            if box is not None:
+                rows = torch.stack([v[sample] for v in (box.box.lower, box.box.upper, box.lower_by, box.upper_by)])
+                found.append(OwnStep({"rule": BOX_SUPPOSED, "of": of, "sets": [0]}, _exact(rows)))
     return [*found, OwnStep({"rule": CLOSED_ROW, "sets": [0]})]
 
 
-def _supposed_steps(
+def _supposed_planes(
     one: Round, sample: int, number: int, of: int, planes: Mapping[tuple[int, int], BoundedProduct]
 ) -> list[OwnStep]:
-    """Those about one variable in one round."""
+    """The diagonals and planes of one variable in one round."""
     found = []
     for part, _ in sorted(planes):
         sums = one.diagonals.get((number, part))
@@ -146,10 +151,6 @@ def _supposed_steps(
     for part, _ in sorted(planes):
         rows = StepBatch({}, _rows(planes[part, 0])).of(sample)
         found.append(OwnStep({"rule": PLANES, "of": of, "part": part, "set": 0}, rows))
-    box = one.boxes.get(number)
-    if box is not None:
-        rows = torch.stack([v[sample] for v in (box.box.lower, box.box.upper, box.lower_by, box.upper_by)])
-        found.append(OwnStep({"rule": BOX_SUPPOSED, "of": of, "sets": [0]}, _exact(rows)))
     return found
 
 
