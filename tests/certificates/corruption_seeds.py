@@ -2,7 +2,8 @@
 
 Seven come from `tiny_certificates` (ReLU networks, of which the naive checker knows the truth), two from
 `diagonal_vectors` and five from `block_vectors` (of which it knows all, but of planes of products only that they hold
-in the points that it looks at), the others from the engine: twelve of small random networks, and one of a shipped classifier of digits.
+in the points that it looks at), the others from the engine: twelve of small random
+networks, and one of a shipped classifier of digits.
 """
 
 from __future__ import annotations
