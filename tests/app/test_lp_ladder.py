@@ -167,6 +167,9 @@ def test_what_cannot_be_asked(tiny, tmp_path):
     bare = certified(tiny, "bare", *AT, "--no-planes")
     with pytest.raises(InputError, match="keeps no planes of sample 1"):
         ladder_of_run(bare, [1])
+    by_contradiction = certified(tiny, "by_contradiction", *AT, "--suppose", "1")
+    with pytest.raises(InputError, match="made with --suppose 1: every bound has planes of its own"):
+        ladder_of_run(by_contradiction, [1])
     trained = certified(tiny, "trained", *AT, "--optimize", "1")
     with pytest.raises(InputError, match="made with --optimize 1: every bound has planes of its own"):
         ladder_of_run(trained, [1])

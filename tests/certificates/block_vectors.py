@@ -36,6 +36,7 @@ from tests.certificates.tiny_certificates import (
 
 ROW, SPLIT, EMPTY, LSTM = "block, two rounds", "block, split", "block, nothing left", "block, lstm with diagonals"
 FAR_OFF = "block, split far off"
+NAMES = (ROW, SPLIT, EMPTY, LSTM, FAR_OFF)
 MULTIPLIERS = [Fraction(k, 8) for k in (0, 1, 2, 4, 8, 16, 32)]
 
 Table = list[list[float]]
@@ -418,7 +419,7 @@ TABLE = [
 
 
 def accepted() -> list[Vector]:
-    return [copy.deepcopy(made(name)).vector(name, "VALID") for name in (ROW, SPLIT, EMPTY, LSTM, FAR_OFF)]
+    return [copy.deepcopy(made(name)).vector(name, "VALID") for name in NAMES]
 
 
 def rejected() -> list[tuple[Vector, str]]:

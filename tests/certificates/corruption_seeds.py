@@ -1,8 +1,9 @@
-"""The 22 certificates that are corrupted: every cell, several input sets, readouts, specifications and rules.
+"""The 27 certificates that are corrupted: every cell, several input sets, readouts, specifications and rules.
 
 Seven come from `tiny_certificates` (ReLU networks, of which the naive checker knows the truth), two from
-`diagonal_vectors` (of which it knows all but that planes hold between the points that it looks at), the others from the
-engine: twelve of small random networks, and one of a shipped classifier of digits.
+`diagonal_vectors` and five from `block_vectors` (of which it knows all, but of planes of products only that they hold
+in the points that it looks at), the others from the engine: twelve of small random
+networks, and one of a shipped classifier of digits.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gpu_engine.search.certify import Options, certify
 from gpu_engine.spec import Specification, matrix, per_class, targeted, top_k, untargeted, untargeted_steps
 from refcert.app.datasets import load_sequences
 from refcert.app.pretrained import pretrained_path
-from tests.certificates import diagonal_vectors, tiny_certificates
+from tests.certificates import block_vectors, diagonal_vectors, tiny_certificates
 from tests.certificates.tiny_certificates import NETWORK_FILE, Array, Arrays, Draft, questions
 
 CERTIFICATE = "certificate.safetensors"
@@ -45,6 +46,7 @@ TINY = (
 )
 
 DIAGONALS = (diagonal_vectors.LSTM, diagonal_vectors.GRU)
+BLOCKS = block_vectors.NAMES
 
 # One in so many corruptions is one of the real certificate, which takes a hundred times as long to check.
 REAL_WEIGHT, SMALL_WEIGHT = 1, 40
@@ -78,16 +80,15 @@ def seed(name: str) -> Seed:
     """The same one in every process and every run."""
     if name == REAL:
         return seed_of(name, digits(), REAL_WEIGHT)
-    if name in DIAGONALS:
-        return seed_of(
-            name, {CERTIFICATE: next(iter(diagonal_vectors.made(name).vector(name, "VALID").files.values()))}
-        )
+    if name in (*DIAGONALS, *BLOCKS):
+        made = diagonal_vectors.made if name in DIAGONALS else block_vectors.made
+        return seed_of(name, {CERTIFICATE: next(iter(made(name).vector(name, "VALID").files.values()))})
     return seed_of(name, written(name, *PLANS[name]) if name in PLANS else tiny(name))
 
 
 def seeds() -> tuple[Seed, ...]:
     """All of them."""
-    return tuple(seed(name) for name in (*TINY, *PLANS, *DIAGONALS, REAL))
+    return tuple(seed(name) for name in (*TINY, *PLANS, *DIAGONALS, *BLOCKS, REAL))
 
 
 def tiny(name: str) -> dict[str, bytes]:

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["refcert.kernel"]):
     from refcert.kernel.errors import UnreadableError
 
 from tests.certificates import corruption_trial as trial
-from tests.certificates.corruption_seeds import CERTIFICATE, DIAGONALS, PLANS, TINY, Seed, draft_of, seed
+from tests.certificates.corruption_seeds import BLOCKS, CERTIFICATE, DIAGONALS, PLANS, TINY, Seed, draft_of, seed
 from tests.certificates.corruptions import KINDS, Kind, Work, signed_again
 from tests.certificates.tiny_certificates import NETWORK_FILE, Draft, encode
 
@@ -59,7 +59,7 @@ def embedded(draft: Draft) -> Draft:
 def beginnings() -> dict[str, bytes]:
     """Small certificates by name, and the network file."""
     found = {}
-    for k, name in enumerate((*TINY, *PLANS, *DIAGONALS)):
+    for k, name in enumerate((*TINY, *PLANS, *DIAGONALS, *BLOCKS)):
         one = seed(name)
         draft = embedded(one.copy())
         found[f"seed-{k:02d}"] = encode(draft.body, draft.tensors)

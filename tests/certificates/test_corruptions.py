@@ -16,8 +16,9 @@ from refcert.kernel import check as kernel
 from refcert.kernel import container, ends, input_sets, rules, substitution
 from refcert.kernel import order as order_of_steps
 from refcert.kernel.claims import Status, Verdict
+from refcert.kernel.steps import FORMS
 from tests.certificates import corruption_trial as trial
-from tests.certificates.corruption_seeds import DIAGONALS, PLANS, TINY, Seed, seed
+from tests.certificates.corruption_seeds import BLOCKS, DIAGONALS, PLANS, TINY, Seed, seed
 from tests.certificates.corruptions import KINDS, Corruption, Work, corrupted
 
 CLIPPED, TOP_K, SEVERAL = TINY[1], TINY[2], TINY[3]
@@ -28,6 +29,7 @@ FEW = (
     "gru, clipped ball",
     "gru, both directions, last frame",
     *DIAGONALS,
+    *BLOCKS,
 )
 
 
@@ -45,7 +47,7 @@ def test_no_corruption_is_taken_for_a_proof() -> None:
 
 def test_every_cell_set_question_readout_and_rule_is_corrupted() -> None:
     cells, sets, asked, readouts, rules_used = set(), set(), set(), set(), set()
-    for name in (*TINY, *PLANS, *DIAGONALS):
+    for name in (*TINY, *PLANS, *DIAGONALS, *BLOCKS):
         draft = seed(name).copy()
         _, layers, readout, _ = draft.structure.split("|")
         cells |= {direction[:-1] for layer in layers.split(";") for direction in layer.split(",")}
@@ -57,7 +59,7 @@ def test_every_cell_set_question_readout_and_rule_is_corrupted() -> None:
     assert sets == {"frame_balls", "sequence_ball", "boxes", "substitutions"}
     assert asked == {"untargeted", "targeted", "top_k", "untargeted_steps", "rows"}
     assert readouts == {"final", "last_frame", "mean", "max", "every"}
-    assert rules_used == set(rules.RULES)
+    assert rules_used == set(FORMS)
 
 
 @pytest.mark.parametrize("name", FEW)

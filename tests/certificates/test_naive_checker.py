@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import diagonal_vectors, naive_network, planted_corruptions, tiny_certificates
+from tests.certificates import block_vectors, diagonal_vectors, naive_network, planted_corruptions, tiny_certificates
 from tests.certificates.naive_checker import STEPS, NotCovered, Unreadable, check, judge
 from tests.certificates.naive_container import read_container
 from tests.certificates.naive_network import Program, dot, least_of_one_norm, read_inputs
@@ -90,6 +90,7 @@ def test_files_of_vectors_can_share_a_folder() -> None:
 
 def test_every_rule_is_accepted_and_rejected_three_times() -> None:
     made = [*drafts().values(), diagonal_vectors.made(diagonal_vectors.LSTM)]
+    made += [block_vectors.made(name) for name in block_vectors.NAMES]
     assert {step["rule"] for draft in made for step in draft.body["steps"]} == set(STEPS)
     for word in ("planes", "interval", "substitution", "intersection", "margin", "per class", "claim", "network"):
         assert sum(v.name.startswith(f"{word}:") and v.expected == "INVALID" for v in REJECTED) >= 3, word

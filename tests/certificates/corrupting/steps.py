@@ -59,6 +59,19 @@ def change_field(work: Work) -> None:
 # Steps
 
 
+IN_BLOCKS = {
+    "suppose.row": ("row",),
+    "suppose.below": ("of", "unit"),
+    "suppose.above": ("of", "unit"),
+    "again": (),
+    "diagonals.supposed": ("of", "part", "sets"),
+    "box.supposed": ("of", "sets"),
+    "closed.row": ("sets",),
+    "closed.empty": ("of", "unit", "sets"),
+    "closed.split": (),
+}
+
+
 def tables_of_steps(work: Work) -> list[Array | None]:
     return [work.draft.tensors.pop(f"step.{k}", None) for k in range(len(work.steps))]
 
@@ -110,19 +123,27 @@ def change_step(work: Work) -> None:
     """Another rule, variable, part or set."""
     draw, step = work.draw, work.draw.choice(work.steps)
     boxes = ("box.interval", "box.substitution", "box.intersection")
-    rules = ("diagonals", "planes", *boxes, "margin", "margin.per_class", "magic")
+    rules = ("diagonals", "planes", *boxes, "margin", "margin.per_class", "magic", *IN_BLOCKS)
     if draw.random() < 0.3:
         step["rule"] = draw.choice(rules)
-        own = {"planes": ("of", "part", "set"), "diagonals": ("of", "part", "sets"), "box.interval": ("of",)}
+        own = {
+            "planes": ("of", "part", "set"),
+            "diagonals": ("of", "part", "sets"),
+            "box.interval": ("of",),
+        } | IN_BLOCKS
         wanted = own.get(step["rule"], ("of", "sets"))
         wanted = ("sets",) if step["rule"].startswith("margin") else wanted
-        for key in ("of", "part", "set", "sets"):
+        for key in ("of", "part", "set", "sets", "row", "unit"):
             if key in wanted:
                 step.setdefault(key, [0] if key == "sets" else 0)
             else:
                 step.pop(key, None)
         return
-    key = draw.choice([key for key in step if key != "rule"])
+    keys = [key for key in step if key != "rule"]
+    if not keys:
+        step["rule"] = draw.choice(["again", "closed.split", "magic"])
+        return
+    key = draw.choice(keys)
     if key == "sets":
         step["sets"] = sorted(set(draw.choices(range(9), k=draw.choice((0, 1, 2, 3)))))
     else:

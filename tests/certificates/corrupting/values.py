@@ -65,14 +65,17 @@ def inward_rows(step: dict[str, Any], table: Array) -> list[tuple[int, int]]:
     if step["rule"] == "planes":
         lower, upper = {4: (1, 3), 5: (2, 4), 6: (2, 5)}[table.shape[0]]
         return [(lower, 1), (upper, -1)]
-    if step["rule"] == "diagonals":
+    if step["rule"].startswith("suppose."):
+        return [(0, 1 if step["rule"] == "suppose.above" else -1)]
+    if step["rule"].startswith("diagonals"):
         return [(0, 1), (1, -1), (2, 1), (3, -1)]
     return [(0, 1), (1, -1)]
 
 
 def tighten(work: Work) -> None:
     """An offset of a plane or an end of a box moves inward: by one place in the last digit, or by far more."""
-    with_tables = [(s, work.draft.tensors[f"step.{k}"]) for k, s in enumerate(work.steps) if s["rule"][:6] != "margin"]
+    tables = work.draft.tensors
+    with_tables = [(s, tables[f"step.{k}"]) for k, s in enumerate(work.steps) if f"step.{k}" in tables]
     if not with_tables:
         return nothing_to_change(work)
     steps = with_tables if work.draw.random() < 0.1 else [work.draw.choice(with_tables)]
