@@ -54,7 +54,7 @@ def supposed(question, name, rounds, share):
 
 
 @given(question=questions(), name=st.sampled_from(("octagon", "parallel")), share=st.floats(0.05, 0.9))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_facts_hold_for_all_points_of_the_supposition(question, name, share):
     found, below, values, told = supposed(question, name, 2, share)
     tape = unroll(question.model, question.inputs.time)
@@ -83,7 +83,7 @@ def inside(values, box, sample):
 
 
 @given(question=questions())
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_what_is_proved_holds_on_every_point(question):
     found = certify(question.model, question.inputs, question.spec, Options("octagon", suppose=3))
     _, beyond = excess(question, found.lower)
@@ -91,7 +91,7 @@ def test_what_is_proved_holds_on_every_point(question):
 
 
 @given(question=questions(batch=(1, 1)), share=st.floats(0.0, 0.5))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_boxes_never_become_wider(question, share):
     _, _, _, told = supposed(question, "octagon", 2, share)
     (_, first), (second, after) = told
