@@ -1,6 +1,6 @@
 """Protocol P6: PROVER's own sampling on the seven shared LSTMs, between CROWN's counts and an attack's.
 
-    python -m benchmarks.prover_sampling [--relaxations best,octagon+suppose=10] [--models a,b]
+    python -m benchmarks.prover_sampling [--relaxations best,octagon+suppose=10] [--models a,b] [--radii a,b]
 
 `torch.randperm(10000)` with a generator seeded 1000, walked until 100 MNIST test images are classified correctly;
 l_inf, the same radius on every frame, clip [0, 1], untargeted. A cell of `best`, or of
@@ -55,28 +55,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--relaxations", default="parallel,best,octagon,octagon+suppose=10")
+    parser.add_argument("--radii", default=",".join(f"{radius:g}" for radius in RADII), help="some of the protocol's")
     arguments = parser.parse_args()
+    chosen = [RADII.index(float(radius)) for radius in arguments.radii.split(",")]
     order = torch.randperm(10000, generator=torch.Generator().manual_seed(1000))
     sections, cells = [], []
     for name in arguments.models.split(","):
         known, model = MODELS[name], shared_model(name)
         x, labels = samples(name, model, None)
         x, labels = first_correct(model, x[order[:200]], labels[order[:200]], 100)
-        rows = [["CROWN", *shown(known.crown), "-"]]
-        if any(known.prototype):
-            rows.append(["prototype, parallel", *shown(known.prototype), "-"])
+        crown, prototype, ceiling = ([one[k] for k in chosen] for one in (known.crown, known.prototype, known.ceiling))
+        rows = [["CROWN", *shown(crown), "-"]]
+        if any(prototype):
+            rows.append(["prototype, parallel", *shown(prototype), "-"])
+        radii = [RADII[k] for k in chosen]
         for relaxation in arguments.relaxations.split(","):
-            counts, milliseconds = certified_counts(model, x, labels, RADII, options_of(relaxation), (0.0, 1.0))
-            needed = [max(a, b or 0) for a, b in zip(known.crown, known.prototype, strict=True)]
-            cells.append(
-                marked(
-                    counts, needed if relaxation.startswith(("best", "octagon+")) else [0] * len(RADII), known.ceiling
-                )
-            )
+            counts, milliseconds = certified_counts(model, x, labels, radii, options_of(relaxation), (0.0, 1.0))
+            needed = [max(a or 0, b or 0) for a, b in zip(crown, prototype, strict=True)]
+            compared = relaxation.startswith(("best", "octagon+"))
+            cells.append(marked(counts, needed if compared else [0] * len(radii), ceiling))
             rows.append([f"**{relaxation}**", *cells[-1], f"{milliseconds:.1f}"])
-        if any(known.ceiling):
-            rows.append(["PGD leaves", *shown(known.ceiling), "-"])
-        head = [name, *(f"{radius:.3f}" for radius in RADII), "ms/sample"]
+        if any(ceiling):
+            rows.append(["PGD leaves", *shown(ceiling), "-"])
+        head = [name, *(f"{radius:.3f}" for radius in radii), "ms/sample"]
         sections.append(table(head, rows))
     print(header("Protocol P6: PROVER's sampling, certified of 100", "Samples: torch.randperm(10000), seed 1000."))
     print(

@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs; the time is the shortest")
     arguments = parser.parse_args()
     sections, cells = [], []
+    totals: dict[str, int] = {}
     for name in arguments.models.split(","):
         published = MODELS[name]
         model = load_onnx(shared_folder("models", "starv") / f"MNIST_{name}net.onnx")
@@ -78,6 +79,7 @@ def main() -> None:
             ]
             needed = published.prototype if relaxation != "planes" else (0,) * len(published.radii)
             cells.append(marked(runs[0][0], needed, published.ceiling))
+            totals[relaxation] = totals.get(relaxation, 0) + sum(runs[0][0])
             rows.append([f"**{relaxation}**", *cells[-1], f"{min(run[1] for run in runs):.1f}"])
         rows.append(["a PGD attack leaves", *("-" if most is None else str(most) for most in published.ceiling), "-"])
         head = ["certified of 100", *(f"{radius:g}" for radius in published.radii), "ms/sample"]
@@ -86,6 +88,7 @@ def main() -> None:
     print(
         "l_inf, no clip, untargeted, float64. Only the rows of this engine (bold) were run here.\n"
         f"Times are CPU time per sample and radius, the shortest of {arguments.repeat} runs. {marks(cells)}"
+        f"Sums of all cells: {', '.join(f'{name} {total}' for name, total in totals.items())}.\n"
     )
     print("\n".join(sections), end="")
 

@@ -148,7 +148,9 @@ def certify(
     dtype = DTYPES[options.dtype]
     lower = torch.zeros(specification.C.shape[:2], dtype=torch.float64)
     for time, samples in _by_length(len(inputs), inputs.time, lengths):
-        plan = budget(model, time, dtype, device, options.memory, len(options.relaxations))
+        several = options.relaxations
+        octagons = any(relaxation.octagon is not None for relaxation in several)
+        plan = budget(model, time, dtype, device, options.memory, len(several), octagons)
         for index in _chunks(samples, options.chunk, plan):
             part = inputs.select(index)
             bounded = (part if time == inputs.time else part.first_frames(time)).to(device)
