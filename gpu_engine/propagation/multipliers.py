@@ -35,6 +35,8 @@ def best_multipliers(
     candidate = start
     for _ in range(evaluations):
         found = value(candidate)
+        # A multiplier may be so large that a sum overflows: what is not finite bounds nothing.
+        found = torch.where(torch.isfinite(found), found, -torch.inf)
         better = found > best
         best, best_at = torch.where(better, found, best), torch.where(better, candidate, best_at)
         higher = found > highest

@@ -26,7 +26,7 @@ from gpu_engine.model import RecurrentClassifier
 from gpu_engine.propagation.backward import Forms
 from gpu_engine.propagation.multipliers import best_multipliers
 from gpu_engine.propagation.precision import full_precision_products
-from gpu_engine.propagation.schedule import Facts, _pick, _require_finite, _Run
+from gpu_engine.propagation.schedule import Facts, _name, _pick, _require_finite, _Run
 from gpu_engine.propagation.sites import Part, Site
 from gpu_engine.propagation.weights import Ranges
 from gpu_engine.relaxations.registry import Relaxation
@@ -186,6 +186,7 @@ class _Supposed(_Run):
         constants = torch.cat([end for f, p in zip(fixed, pads, strict=True) for end in (f - p, -f - p)], 1)
         ends = torch.cat([end for box in known for end in (box.lower, -box.upper)], 1)
         found, by = self._best(start, last, constants, ends, _widths(known))
+        _require_finite(f"the diagonals of {_name(step)} under a supposition", found)
         found, by = (x.reshape(self.batch, 2 * len(parts), 2, step.size) for x in (found, by))
         narrowed = []
         for j in range(len(known)):
@@ -211,6 +212,7 @@ class _Supposed(_Run):
         known = Box(_pick(box.lower, used), _pick(box.upper, used))
         ends = torch.cat((known.lower, -known.upper), 1)
         found, by = self._best(start, number, torch.cat((fixed - pad, -fixed - pad), 1), ends, _widths([known]))
+        _require_finite(f"the box of {_name(step)} under a supposition", found)
         count = rows.shape[0]
         part, crossed = _sorted(Box(found[:, :count], -found[:, count:]))
         self._note(number, used, crossed, by)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gpu_engine.attacks.question import Question
 from gpu_engine.bounds import BoundedProduct
-from gpu_engine.errors import SpecificationError
+from gpu_engine.errors import NumericalError, SpecificationError
 from gpu_engine.html_table import sample_table
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
@@ -139,11 +139,7 @@ def certify(
         raise SpecificationError(
             f"there are {len(inputs)} input sets and rows for {len(specification)} samples; give rows for every sample"
         )
-    if options.suppose and not isinstance(specification.reading, AllRows | Steps):
-        raise SpecificationError(
-            f"rows read by {type(specification.reading).__name__} need not hold one by one, so that none can be proved "
-            "by contradiction; use suppose=0, or ask that all rows are positive"
-        )
+    check_reading(options, specification)
     device = torch.device(options.device)
     dtype = DTYPES[options.dtype]
     lower = torch.zeros(specification.C.shape[:2], dtype=torch.float64)
@@ -165,6 +161,15 @@ def certify(
                     batch_sink(BoundedBatch(index[some], model, *own, options, bounds, proofs))
                 del bounds, proofs  # or its planes would live on beside those of the next chunk
     return Certified(lower, specification.margins(lower))
+
+
+def check_reading(options: Options, specification: Specification) -> None:
+    """Raise SpecificationError where the options do not fit how the rows are read."""
+    if options.suppose and not isinstance(specification.reading, AllRows | Steps):
+        raise SpecificationError(
+            f"rows read by {type(specification.reading).__name__} need not hold one by one, so that none can be proved "
+            "by contradiction; use suppose=0, or ask that all rows are positive"
+        )
 
 
 def _passes(
@@ -206,7 +211,10 @@ def _passes(
         proofs: dict[int, tuple[RowProof, ...]] = {}
         if options.suppose:
             engine = Engine(model, options.relaxations[0], DTYPES[options.dtype], block_bytes, keep)
-            proofs = suppose(engine, *part, bounds, options.suppose)
+            try:
+                proofs = suppose(engine, *part, bounds, options.suppose)
+            except NumericalError:
+                proofs = {}  # where narrower boxes overflow nothing is proved; the bounds are there already
             bounds = replace(bounds, lower=with_proofs(bounds.lower, proofs), facts=None)
         yield some, bounds, proofs
 

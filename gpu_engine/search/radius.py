@@ -26,7 +26,7 @@ from gpu_engine.errors import NumericalError, SpecificationError
 from gpu_engine.html_table import sample_table
 from gpu_engine.inputs import Boxes, Clip, FrameBalls, InputSet, SequenceBall, largest_radius
 from gpu_engine.model import RecurrentClassifier
-from gpu_engine.search.certify import Options, certify
+from gpu_engine.search.certify import Options, certify, check_reading
 from gpu_engine.spec import Specification
 
 # Where the search begins, as a share of the largest radius; it doubles or shrinks from there.
@@ -116,6 +116,10 @@ def search_radius(
     if progress is not None:
         progress(int((~active).sum()))
     active = active & (bracket.low < largest)
+    if known is not None:
+        # Where no radius above 0 was proved there is none to multiply: the sample keeps its bracket.
+        stuck = known.proved <= 0
+        active, bracket.high = active & ~stuck, torch.where(stuck, known.failed, bracket.high)
     growth = 2.0 if known is None else GROWTH_FROM_KNOWN
     guess = torch.full_like(zero, largest * FIRST_SHARE) if known is None else _propose(bracket, largest, growth)
     evaluations = batch if known is None else known.evaluations
@@ -271,6 +275,7 @@ class _Asked:
     ) -> Radii:
         """Bounds first; then proofs by contradiction, where they are asked for, go on from what bounds have proved."""
         chosen, batch = options or Options(), len(self.specification)
+        check_reading(chosen, self.specification)
         quick = replace(chosen, suppose=0)
         told = None if chosen.suppose else progress
         found = search_radius(partial(self.margins, quick), batch, largest, tolerance, told, movable)

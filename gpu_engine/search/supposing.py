@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -38,10 +38,12 @@ AT_ONCE: Final = 16
 class RowProof:
     """A row that was proved by contradiction, in so many rounds.
 
-    rounds: with the row's position in each round's batch; empty where nobody asked for products.
+    alike: all rows of the sample that say the same, `row` is the first. rounds: with the row's position in each round's
+    batch; empty where nobody asked for products.
     """
 
     row: int
+    alike: tuple[int, ...]
     count: int
     rounds: tuple[tuple[Round, int], ...]
 
@@ -55,6 +57,10 @@ class _Try:
     lacks: float = math.inf
     count: int = 0
     rounds: list[tuple[Round, int]] = field(default_factory=list)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.sample, self.row
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,9 @@ def suppose(
     for sample in range(len(lower)):
         rows = (lower[sample] <= 0).nonzero()[:, 0]
         if len(rows):
-            waiting[sample] = rows[lower[sample, rows].argsort()].tolist()
+            sorted_ = rows[lower[sample, rows].argsort()].tolist()
+            # Rows that say the same are proved once: a short sequence's question repeats rows behind its end.
+            waiting[sample] = list(dict.fromkeys(_alike(specification, sample, row)[0] for row in sorted_))
     proved: dict[int, list[RowProof]] = {k: [] for k in waiting}
     while True:
         tries = [_Try(k, rows[0]) for k, rows in waiting.items() if rows]
@@ -91,7 +99,9 @@ def suppose(
             done = _wave(engine, some, inputs, specification, bounds, rounds)
             for one in some:
                 if one in done:
-                    proved[one.sample].append(RowProof(one.row, one.count, tuple(one.rounds)))
+                    proved[one.sample].append(
+                        RowProof(one.row, _alike(specification, *one.place), one.count, tuple(one.rounds))
+                    )
                     waiting[one.sample] = waiting[one.sample][1:]
                 else:
                     del waiting[one.sample], proved[one.sample]
@@ -103,8 +113,16 @@ def with_proofs(lower: Tensor, proofs: Mapping[int, tuple[RowProof, ...]]) -> Te
     raised = lower.clone()
     for sample, rows in proofs.items():
         for proof in rows:
-            raised[sample, proof.row] = THRESHOLD
+            for row in proof.alike:
+                raised[sample, row] = THRESHOLD
     return raised
+
+
+def _alike(specification: Specification, sample: int, row: int) -> tuple[int, ...]:
+    """The rows of the sample that say the same as this one, the first one first."""
+    C, d = specification.C[sample], specification.d[sample]
+    same = (C[row] == C).all(1) & (d == d[row])
+    return tuple(same.nonzero()[:, 0].tolist())
 
 
 def _wave(
@@ -123,13 +141,8 @@ def _wave(
     left, done = list(tries), []
     for _ in range(rounds):
         samples = torch.tensor([one.sample for one in left])
-        asked = specification.select(samples)
-        which = torch.tensor([one.row for one in left])[:, None]
-        row = replace(
-            asked,
-            C=asked.C.gather(1, which[..., None].expand(-1, 1, asked.C.shape[2])),
-            d=asked.d.gather(1, which),
-        )
+        rows = torch.tensor([one.row for one in left])
+        row = Specification(specification.C[samples, rows][:, None], specification.d[samples, rows][:, None])
         found, facts = suppose_row(
             engine.model,
             inputs.select(samples.to(device)),

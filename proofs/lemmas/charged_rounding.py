@@ -25,6 +25,8 @@
 (vi)  A form under a supposition (`_Supposed`) begins at a step and, times a multiplier mu >= 0, at the outputs: one
       reader more, which `terms` has there. The product mu C is one rounding more of a coefficient on the outputs, whose
       variables are charged gamma_N |mu C| S_y; the row's own constants d and the threshold pay gamma_N mu (|d| + |t|).
+      Underflows there, times mu, are far below gamma times half the box's width, which every pad holds: mu is at most
+      4^evaluations times the width over what the row lacks, and that is at least 1e-6.
 The list of atoms follows `propagation.backward`, `propagation.relaxed` and `propagation.schedule` by hand.
 Underflow: lemma `underflow`. Model: `rounding_gamma`,
 matrix products as plain sums in the engine's dtype (no TF32, no bfloat16).

@@ -8,16 +8,22 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gpu_engine.cells.unroll import unroll
+from gpu_engine.certificates.network import Network
+from gpu_engine.certificates.writer import Certificates
 from gpu_engine.errors import SpecificationError
+from gpu_engine.inputs import FrameBalls
+from gpu_engine.model import Dense, Direction, RecurrentClassifier
 from gpu_engine.propagation.multipliers import best_multipliers
 from gpu_engine.propagation.schedule import bound
 from gpu_engine.propagation.supposed import suppose_row
 from gpu_engine.relaxations.registry import RELAXATIONS
 from gpu_engine.search import supposing
 from gpu_engine.search.certify import Options, certify
+from gpu_engine.search.radius import certified_radius, search_radius
 from gpu_engine.search.supposing import THRESHOLD
-from gpu_engine.spec import KthLeast, Specification, per_class
+from gpu_engine.spec import KthLeast, Specification, per_class, untargeted_steps
 from gpu_engine.steps import Nonlinear
+from refcert.kernel.check import Verdict, check
 from refcert.strategies import questions
 from tests.engine.certificate_cases import batches
 from tests.engine.plain_steps import Exact
@@ -146,12 +152,71 @@ def test_the_best_multiplier_of_a_concave_function(peaks, start):
     torch.testing.assert_close(best, -(at / peak).log().abs())
 
 
+def test_what_overflows_bounds_nothing():
+    """Regression: an infinite value of a multiplier far too large was taken for a bound."""
+    known = torch.tensor([[-1.0]])
+    best, at = best_multipliers(lambda mu: torch.where(mu > 2, torch.inf, -0.5 + 0 * mu), torch.ones(1, 1), known, 6)
+    assert best.item() == -0.5
+    assert at.item() <= 2
+
+
 def test_no_multiplier_where_none_helps():
     known = torch.tensor([[1.0, -1.0]])
     best, at = best_multipliers(lambda mu: -mu, torch.ones(1, 2), known, 5)
     assert best.tolist()[0][0] == 1.0
     assert at[0, 0] == 0
     assert at[0, 1] > 0
+
+
+def test_an_answer_for_every_frame_of_ragged_sequences(tmp_path):
+    """Regressions: one row of a question about every frame could not be asked about by itself, and a short sequence's
+    question repeats rows behind its end, whose numbers a certificate does not know."""
+    seen = 0
+    for seed in range(20):
+        model = per_frame(seed)
+        x = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(seed + 1000), dtype=torch.float64)
+        lengths = torch.tensor([1, 2, 3, 2])
+        spec = untargeted_steps(model.logits(x).argmax(2), 3, lengths)
+        balls = FrameBalls(x, torch.full((4, 3), 0.3, dtype=torch.float64))
+        for batch in batches(model, balls, spec, Options("octagon", suppose=3), lengths):
+            written = Certificates(batch, Network(model, "network.safetensors"))
+            for sample, proofs in batch.supposed.items():
+                assert {row for proof in proofs for row in proof.alike} == set(
+                    (batch.bounds.lower[sample] == THRESHOLD).nonzero()[:, 0].tolist()
+                )
+                (tmp_path / "network.safetensors").write_bytes(written.network.content())
+                (tmp_path / "one").write_bytes(written.write(sample))
+                assert check(tmp_path / "one").verdict is Verdict.VALID
+                seen += len(proofs[0].alike) > 1
+        if seen:
+            return
+    raise AssertionError("no repeated row was proved by contradiction")
+
+
+def per_frame(seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return 0.8 * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    cell = Direction("lstm", normal(16, 3), normal(16, 4), normal(16), normal(16))
+    return RecurrentClassifier(((cell,),), (Dense(normal(3, 4), normal(3)),), readout="every")
+
+
+def test_a_search_does_not_go_on_from_nothing():
+    """Regression: where only the input itself was proved, the second search multiplied 0 until it gave up."""
+    quick = search_radius(lambda index, radius: torch.where(radius == 0, 1.0, -1.0).double(), 1, 8.0)
+    again = search_radius(lambda index, radius: torch.ones_like(radius), 1, 8.0, known=quick)
+    assert again.proved.item() == 0
+    assert again.failed.item() == quick.failed.item() > 0
+    assert again.evaluations == quick.evaluations
+
+
+def test_a_search_refuses_readings_at_once():
+    model, balls, rows = digits(1, 0.01)
+    several = Specification(rows.C, rows.d, KthLeast(2))
+    with pytest.raises(SpecificationError, match="read by KthLeast"):
+        certified_radius(model, balls.center, torch.ones(1, balls.time), several, options=Options(suppose=1))
 
 
 def test_rows_that_need_not_hold_one_by_one_are_refused():
