@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gpu_engine.attacks.question import Question
 from gpu_engine.bounds import BoundedProduct
-from gpu_engine.errors import NumericalError, SpecificationError
+from gpu_engine.errors import SpecificationError
 from gpu_engine.html_table import sample_table
 from gpu_engine.inputs import InputSet
 from gpu_engine.model import RecurrentClassifier
@@ -211,10 +211,7 @@ def _passes(
         proofs: dict[int, tuple[RowProof, ...]] = {}
         if options.suppose:
             engine = Engine(model, options.relaxations[0], DTYPES[options.dtype], block_bytes, keep)
-            try:
-                proofs = suppose(engine, *part, bounds, options.suppose)
-            except NumericalError:
-                proofs = {}  # where narrower boxes overflow nothing is proved; the bounds are there already
+            proofs = suppose(engine, *part, bounds, options.suppose)
             bounds = replace(bounds, lower=with_proofs(bounds.lower, proofs), facts=None)
         yield some, bounds, proofs
 
