@@ -178,9 +178,13 @@ def _planes(certificate: Certificate, one: Placed) -> str:
 
 
 def _diagonals(certificate: Certificate, one: Placed) -> str:
+    return _sums_by(certificate, one, _box_substitution(certificate, one))
+
+
+def _sums_by(certificate: Certificate, one: Placed, substitution: str) -> str:
     part = part_of(certificate, one)
     boxes = _boxes_of(certificate, one, {view.variable for view in _views(part)})
-    ways = f"by adding ends of the boxes, or {_box_substitution(certificate, one)}"
+    ways = f"by adding ends of the boxes, or {substitution}"
     return f"v + z and v - z {ways}; {arguments(certificate, part)} ({boxes})"
 
 
@@ -220,9 +224,7 @@ def _box_supposed(certificate: Certificate, one: Placed) -> str:
 
 
 def _diagonals_supposed(certificate: Certificate, one: Placed) -> str:
-    boxes = _boxes_of(certificate, one, {view.variable for view in _views(part_of(certificate, one))})
-    ways = f"by adding ends of the boxes, or {_supposed(certificate, one)}"
-    return f"v + z and v - z {ways}; {arguments(certificate, part_of(certificate, one))} ({boxes})"
+    return _sums_by(certificate, one, _supposed(certificate, one))
 
 
 def _closed_row(_: Certificate, one: Placed) -> str:
