@@ -68,12 +68,16 @@ def _at(name, row, value):
     ],
 )
 def test_bad_columns(tmp_path, change, shown):
-    columns = good()
+    refused(tmp_path / "p.npz", good(), change, shown)
+
+
+def refused(path, columns, change, shown):
+    """The changed columns are not read, and the message names the file and these words."""
     change(columns)
-    np.savez(tmp_path / "p.npz", **columns)
+    np.savez(path, **columns)
     with pytest.raises(PlaneTableError) as caught:
-        read_planes(tmp_path / "p.npz")
-    for word in [str(tmp_path / "p.npz"), *shown]:
+        read_planes(path)
+    for word in [str(path), *shown]:
         assert word in str(caught.value)
 
 
@@ -208,10 +212,4 @@ def test_float32_ends_are_the_values_that_they_are():
     ],
 )
 def test_bad_diagonals(tmp_path, change, shown):
-    columns = cut_columns()
-    change(columns)
-    np.savez(tmp_path / "p.npz", **columns)
-    with pytest.raises(PlaneTableError) as caught:
-        read_planes(tmp_path / "p.npz")
-    for word in [str(tmp_path / "p.npz"), *shown]:
-        assert word in str(caught.value)
+    refused(tmp_path / "p.npz", cut_columns(), change, shown)
